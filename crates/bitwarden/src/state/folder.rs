@@ -1,0 +1,164 @@
+//! The folder and its file: found or made, locked like the official client locks, written whole or not at all.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::state::Document;
+use crate::{Error, Result};
+
+const FILE: &str = "data.json";
+/// A lock older than this was left behind.
+const STALE: Duration = Duration::from_secs(10);
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What had to be made on opening, for the two lines the official client prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Created {
+    /// The folder.
+    pub folder: Option<PathBuf>,
+    /// The file.
+    pub file: Option<PathBuf>,
+}
+
+/// A folder with a `data.json`.
+#[derive(Clone, Debug)]
+pub struct DataFolder {
+    dir: PathBuf,
+}
+
+impl DataFolder {
+    /// Opens a folder, making it (0700) and an empty data file (0600) where they are missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::StateLocked`].
+    pub fn open(dir: impl Into<PathBuf>) -> Result<(Self, Created)> {
+        let folder = Self { dir: dir.into() };
+        let mut created = Created::default();
+        if !folder.dir.is_dir() {
+            make_private_dir(&folder.dir)?;
+            created.folder = Some(folder.dir.clone());
+        }
+        if !folder.file().exists() {
+            let _lock = folder.lock()?;
+            if !folder.file().exists() {
+                folder.write(&Document::new())?;
+                created.file = Some(folder.file());
+            }
+        }
+        Ok((folder, created))
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The data file's path.
+    pub fn file(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    /// Reads the data file under the lock. A file that is no JSON is kept as `data.json.bak` and read as empty,
+    /// as the official client does.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::StateLocked`], [`Error::StateTooOld`].
+    pub fn read(&self) -> Result<Document> {
+        let _lock = self.lock()?;
+        self.load()
+    }
+
+    /// Reads, changes and writes under one lock. Nothing is written when `change` fails or changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`DataFolder::read`] and of `change`.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Document) -> Result<T>) -> Result<T> {
+        let _lock = self.lock()?;
+        let mut document = self.load()?;
+        let result = change(&mut document)?;
+        if document.is_changed() {
+            self.write(&document)?;
+        }
+        Ok(result)
+    }
+
+    fn load(&self) -> Result<Document> {
+        let path = self.file();
+        let text = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Document::new()),
+            Err(e) => return Err(Error::io(path)(e)),
+        };
+        match std::str::from_utf8(&text).ok().and_then(|t| Document::parse(t).ok()) {
+            Some(document) => {
+                document.check_version()?;
+                Ok(document)
+            }
+            None if text.iter().all(u8::is_ascii_whitespace) => Ok(Document::new()),
+            None => {
+                let backup = self.dir.join("data.json.bak");
+                write_private(&self.dir, &backup, &text)?;
+                Ok(Document::new())
+            }
+        }
+    }
+
+    fn write(&self, document: &Document) -> Result<()> {
+        write_private(&self.dir, &self.file(), document.render().as_bytes())
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        let path = self.dir.join("data.json.lock");
+        for _ in 0..TRIES {
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Lock(path)),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    if is_stale(&path) {
+                        // Whoever removes it first wins; the other finds it gone or new.
+                        let _ = fs::remove_dir(&path);
+                    } else {
+                        std::thread::park_timeout(PAUSE);
+                    }
+                }
+                Err(e) => return Err(Error::io(path)(e)),
+            }
+        }
+        Err(Error::StateLocked(path))
+    }
+}
+
+/// Holds the lock folder; gone on drop.
+struct Lock(PathBuf);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn is_stale(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|m| m.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE))
+}
+
+fn make_private_dir(dir: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(Error::io(dir))
+}
+
+/// Writes to a temporary name beside the file (0600 from the start), flushes it to disk and renames it, so that
+/// a reader, or a crash, sees the old file or the new one.
+fn write_private(dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".data.json.").tempfile_in(dir).map_err(Error::io(dir))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
+    file.persist(path).map_err(|e| Error::io(path)(e.error))?;
+    #[cfg(unix)]
+    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(Error::io(dir))?;
+    Ok(())
+}

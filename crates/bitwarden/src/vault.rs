@@ -1,0 +1,191 @@
+//! An unlocked vault: what `list` and `get` read. No network.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::crypto::{Keyring, SessionKey, UserKey, decrypt_with};
+use crate::items::{
+    Collection, EncCollection, EncFolder, Folder, Item, ItemFilter, Members, Organization, Text, Wanted,
+    find_items, is_guid, list_for, list_items, search_names, sort_by_name,
+};
+use crate::state::{Account, Document};
+use crate::{Error, Result};
+
+const EMPTY: &str = "{}";
+
+/// The contents of an account with the keys to read them. Keys are wiped on drop.
+#[derive(Debug)]
+pub struct Vault<'d> {
+    account: Account<'d>,
+    keyring: Keyring,
+}
+
+impl<'d> Vault<'d> {
+    /// Opens the logged-in account's vault with a session key.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]; [`Error::Locked`] when the key opens nothing.
+    pub fn with_session(document: &'d Document, session: &SessionKey) -> Result<Self> {
+        let account = document.account()?.ok_or(Error::NotLoggedIn)?;
+        let user = account.open_with_session(session)?.ok_or(Error::Locked)?;
+        Self::with_user_key(account, user)
+    }
+
+    /// Opens an account's vault with its user key.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when the key does not belong to this account.
+    pub fn with_user_key(account: Account<'d>, user: UserKey) -> Result<Self> {
+        let keyring = account.keyring(user)?;
+        if !keyring.user_key_fits() {
+            return Err(Error::Locked);
+        }
+        Ok(Self { account, keyring })
+    }
+
+    /// The account.
+    pub fn account(&self) -> Account<'d> {
+        self.account
+    }
+
+    /// The items that pass the filter, in list order.
+    pub fn items(&self, filter: &ItemFilter) -> Vec<Item> {
+        self.account.ciphers().map(|raw| list_items(raw, &self.keyring, filter)).unwrap_or_default()
+    }
+
+    /// The logins one of whose addresses fits one of these, by that address's own rule, in list order.
+    pub fn logins_for(&self, urls: &[&str]) -> Vec<Item> {
+        let filter = ItemFilter::default();
+        self.account.ciphers().map(|raw| list_for(raw, &self.keyring, &filter, urls)).unwrap_or_default()
+    }
+
+    /// The one item that a term, or an id, means.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Ambiguous`].
+    pub fn item(&self, term: &str, wanted: Wanted) -> Result<Item> {
+        let raw = self.account.ciphers().ok_or(Error::NotFound)?;
+        find_items(raw, &self.keyring, term, wanted)
+    }
+
+    /// The code of an item's TOTP setting for a moment, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Those of [`Vault::item`]; [`Error::PremiumRequired`]; [`Error::NotFound`] when the setting gives no code.
+    pub fn totp(&self, term: &str, at: u64) -> Result<crate::items::ItemText> {
+        let item = self.item(term, Wanted::Totp)?;
+        let setting = item.totp().ok_or(Error::NotFound)?;
+        let code = crate::totp::code(setting.expose(), at).ok_or(Error::BadTotp)?;
+        let profile = self.account.profile()?;
+        let by_account = profile.has_premium_personally || profile.has_premium_from_any_organization;
+        let by_organization = item.organization_id.is_some() && item.organization_use_totp;
+        if !by_account && !by_organization {
+            return Err(Error::PremiumRequired);
+        }
+        Ok(crate::items::ItemText::new(code))
+    }
+
+    /// Folders in list order, the entry for items without one last.
+    pub fn folders(&self, search: Option<&str>) -> Vec<Folder> {
+        let mut folders: Vec<Folder> = entries(self.account.folders())
+            .into_iter()
+            .filter_map(|raw| {
+                let enc: EncFolder<'_> = serde_json::from_str(raw.get()).ok()?;
+                let name = decrypt_with(self.keyring.user().sdk(), enc.name.as_ref()?)?;
+                Some(Folder { name, id: enc.id.to_string() })
+            })
+            .collect();
+        sort_by_name(&mut folders, |f| &f.name);
+        folders.push(Folder { name: "No Folder".to_owned(), id: String::new() });
+        search_names(folders, search, |f| &f.name)
+    }
+
+    /// The one folder that a name, or an id, means.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Ambiguous`].
+    pub fn folder(&self, term: &str) -> Result<Folder> {
+        one(self.folders(None), term, |f| &f.id, |f| &f.name)
+    }
+
+    /// Collections in list order.
+    pub fn collections(&self, organization: Option<&str>, search: Option<&str>) -> Vec<Collection> {
+        let mut collections: Vec<Collection> = entries(self.account.collections())
+            .into_iter()
+            .filter_map(|raw| self.open_collection(raw))
+            .filter(|c| organization.is_none_or(|o| c.organization_id.as_deref() == Some(o)))
+            .collect();
+        sort_by_name(&mut collections, |c| &c.name);
+        search_names(collections, search, |c| &c.name)
+    }
+
+    fn open_collection(&self, raw: &RawValue) -> Option<Collection> {
+        let enc: EncCollection<'_> = serde_json::from_str(raw.get()).ok()?;
+        let key = self.keyring.owner(enc.organization_id.as_deref())?;
+        Some(Collection {
+            id: enc.id.to_string(),
+            name: decrypt_with(key, enc.name.as_ref()?)?,
+            organization_id: enc.organization_id.map(|t| t.to_string()),
+            external_id: enc.external_id.map(|t| t.to_string()),
+        })
+    }
+
+    /// The one collection that a name, or an id, means.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Ambiguous`].
+    pub fn collection(&self, term: &str) -> Result<Collection> {
+        one(self.collections(None, None), term, |c| &c.id, |c| &c.name)
+    }
+
+    /// The organisations the account is a member of, by name.
+    pub fn organizations(&self, search: Option<&str>) -> Vec<Organization> {
+        let mut all: Vec<Organization> = entries(self.account.organizations())
+            .into_iter()
+            .filter_map(|raw| {
+                let value: Value = serde_json::from_str(raw.get()).ok()?;
+                if value["isMember"] == Value::Bool(false) {
+                    return None;
+                }
+                Some(Organization {
+                    id: value["id"].as_str()?.to_owned(),
+                    name: value["name"].as_str().unwrap_or_default().to_owned(),
+                    status: value["status"].as_i64().unwrap_or(0),
+                    kind: value["type"].as_i64().unwrap_or(0),
+                    enabled: value["enabled"].as_bool().unwrap_or(false),
+                })
+            })
+            .collect();
+        sort_by_name(&mut all, |o| &o.name);
+        search_names(all, search, |o| &o.name)
+    }
+
+    /// The one organisation that a name, or an id, means.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Ambiguous`].
+    pub fn organization(&self, term: &str) -> Result<Organization> {
+        one(self.organizations(None), term, |o| &o.id, |o| &o.name)
+    }
+}
+
+fn entries(map: Option<&RawValue>) -> Vec<&RawValue> {
+    let members: Members<Text<'_>, &RawValue> =
+        serde_json::from_str(map.map_or(EMPTY, RawValue::get)).unwrap_or_default();
+    members.0.into_iter().map(|(_, v)| v).collect()
+}
+
+fn one<T>(all: Vec<T>, term: &str, id: impl Fn(&T) -> &str, name: impl Fn(&T) -> &str) -> Result<T> {
+    let term = term.to_lowercase();
+    let mut hits = if is_guid(&term) {
+        all.into_iter().filter(|e| id(e) == term).collect()
+    } else if term.trim().is_empty() {
+        Vec::new()
+    } else {
+        search_names(all, Some(&term), name)
+    };
+    if hits.len() > 1 {
+        return Err(Error::Ambiguous(hits.iter().map(|e| id(e).to_owned()).collect()));
+    }
+    hits.pop().ok_or(Error::NotFound)
+}

@@ -1,0 +1,5 @@
+//! The device domain against itself.
+
+mod pairing;
+mod support;
+mod sync;

@@ -1,0 +1,58 @@
+//! The approver: what waits for the owner, and the owner's answers.
+//!
+//! `event` names what can happen and what can be done, `known` is what the control plane said last, `call`
+//! carries actions out, `words` are the texts. Two fronts share them: `plain` asks one question at a time,
+//! also over a pipe; `crate::tui` is the full screen.
+
+pub(crate) mod call;
+pub(crate) mod event;
+pub(crate) mod known;
+mod plain;
+pub(crate) mod words;
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::control::Control;
+use crate::exit::CommandResult;
+use crate::terminal;
+use crate::tui;
+
+pub(crate) use words::{accepted, away, paired, request, scope};
+
+/// How the approver is run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Keep the vault open for so many seconds after an approval.
+    pub(crate) keep_unlocked_seconds: Option<u64>,
+    /// Questions and answers line by line, also on a terminal.
+    pub(crate) plain: bool,
+    /// Draw with ASCII only, whatever the locale says.
+    pub(crate) ascii: bool,
+    /// Whether a new question rings the terminal's bell.
+    pub(crate) bell: bool,
+    /// Whether leaving stops the server too.
+    pub(crate) owns_server: bool,
+}
+
+/// Shows what waits and asks, until the input ends, the owner quits or the approver stops.
+pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
+    if !options.plain && terminal::takes_full_screen() {
+        return tui::run(control, options).await;
+    }
+    plain::run(control, options).await
+}
+
+/// A spinner with elapsed time on stderr; none without a terminal.
+pub(crate) fn spinner(terminal: bool, what: &str) -> ProgressBar {
+    if !terminal {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} … {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}

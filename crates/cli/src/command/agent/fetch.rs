@@ -1,0 +1,167 @@
+//! Getting credentials, remotely or on this terminal: what `request`, `run` and `inject` have in common.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use durward_client::{Agent, Approval, Ask, Error, PendingRequest, Wait};
+use durward_protocol::{Domain, Field, MAX_REASON_BYTES};
+use serde::{Deserialize, Serialize};
+
+use super::connect::{ConnectArgs, PairArgs, ensure_paired, explain, interrupted, usage};
+use super::show::{Status, confirm};
+use crate::command::local;
+use crate::config::FileConfig;
+use crate::env_vars;
+use crate::exit::{CliError, Exit};
+use crate::interrupt::Interrupt;
+use crate::paths::Paths;
+use crate::terminal;
+
+/// How long telling the approver of a Ctrl-C may take.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where the owner is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// On this terminal, in this process, without a network.
+    Local,
+    /// At an approver, over the agent plane.
+    Remote,
+}
+
+/// Where the owner is asked: the flag, else the environment, else `mode` in config.toml, else remote.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ModeArgs {
+    /// Where the owner is asked [default: `mode` in config.toml, else remote].
+    #[arg(long, value_enum, env = env_vars::DURWARD_MODE)]
+    mode: Option<Mode>,
+}
+
+impl ModeArgs {
+    fn mode(&self) -> Result<Mode, CliError> {
+        if let Some(mode) = self.mode {
+            return Ok(mode);
+        }
+        let file = FileConfig::load(&Paths::discover()?.config_file())?;
+        Ok(file.mode.unwrap_or(Mode::Remote))
+    }
+}
+
+/// How long to wait.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct WaitArgs {
+    /// Give up waiting after this many seconds; the request stays [default: until it is decided].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
+    /// Only hand the request in and exit with 11; `durward agent requests wait ID` waits for it.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) no_wait: bool,
+}
+
+impl WaitArgs {
+    pub(crate) fn wait(&self) -> Wait {
+        match (self.no_wait, self.wait) {
+            (true, _) => Wait::AtMost(Duration::ZERO),
+            (false, Some(seconds)) => Wait::AtMost(Duration::from_secs(seconds)),
+            (false, None) => Wait::UntilDecided,
+        }
+    }
+}
+
+/// One credential wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) domain: Domain,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) reason: String,
+}
+
+impl Question {
+    /// From what a person typed.
+    pub(crate) fn parse(domain: &str, fields: &[String], reason: &str) -> Result<Self, CliError> {
+        let domain = Domain::from_input(domain).map_err(|error| usage("invalid_domain", &error))?;
+        let fields: Result<Vec<Field>, _> = fields.iter().map(|text| text.parse()).collect();
+        let fields = fields.map_err(|error| usage("invalid_field", &error))?;
+        if reason.trim().is_empty() || reason.len() > MAX_REASON_BYTES {
+            let text = format!("give a reason of 1 to {MAX_REASON_BYTES} bytes; the owner reads it");
+            return Err(CliError::new(Exit::Usage, "invalid_reason", text));
+        }
+        Ok(Self { domain, fields, reason: reason.to_owned() })
+    }
+}
+
+/// An answer to a question.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) domain: Domain,
+    pub(crate) approval: Approval,
+}
+
+/// Asks one question after the other; pairs first if it has to.
+pub(crate) async fn fetch(
+    mode: &ModeArgs,
+    connect: &ConnectArgs,
+    pair: &PairArgs,
+    questions: Vec<Question>,
+    wait: Wait,
+) -> Result<Vec<Fetched>, CliError> {
+    if mode.mode()? == Mode::Local {
+        return local::request(&connect.agent, questions).await;
+    }
+    let agent = connect.open(pair.name.as_deref())?;
+    ensure_paired(&agent, pair).await?;
+    let mut fetched = Vec::with_capacity(questions.len());
+    for question in questions {
+        let domain = question.domain.clone();
+        fetched.push(Fetched { domain, approval: ask(&agent, pair, question, wait).await? });
+    }
+    Ok(fetched)
+}
+
+async fn ask(agent: &Agent, pair: &PairArgs, question: Question, wait: Wait) -> Result<Approval, CliError> {
+    loop {
+        let ask = Ask::new(question.domain.clone(), question.reason.clone()).fields(question.fields.clone());
+        let request = agent.prepare(ask).map_err(|error| explain(&error, Some(agent)))?;
+        let error = match wait_for(agent, &request, wait).await? {
+            Ok(approval) => return Ok(approval),
+            Err(error) => error,
+        };
+        // A plain "no such session" may be a lie: a person decides whether to pair again.
+        let gone = error.code() == "session_not_found" && terminal::interactive();
+        if !gone || !confirm("The approver does not know this session any more. Pair again?").await {
+            return Err(explain(&error, Some(agent)));
+        }
+        ensure_paired(agent, &PairArgs { pair: true, ..pair.clone() }).await?;
+    }
+}
+
+/// Waits for a verdict; Ctrl-C takes the request back.
+pub(crate) async fn wait_for(
+    agent: &Agent,
+    request: &PendingRequest,
+    wait: Wait,
+) -> Result<Result<Approval, Error>, CliError> {
+    let mut answer = std::pin::pin!(agent.request(request, wait));
+    // A grant answers at once: then there is nothing to say.
+    let quick = tokio::time::timeout(Duration::from_millis(150), &mut answer).await;
+    if let Ok(answer) = quick {
+        return Ok(answer);
+    }
+    let mut interrupt = Interrupt::listen();
+    let status = Status::start(&format!("waiting for the owner's decision on {}", request.domain));
+    tokio::select! {
+        answer = &mut answer => {
+            status.end();
+            Ok(answer)
+        }
+        () = interrupt.typed() => {
+            status.end();
+            let cancelled = tokio::time::timeout(CANCEL_PATIENCE, agent.cancel(request.id)).await;
+            if !matches!(cancelled, Ok(Ok(_))) {
+                terminal::note("could not tell the approver; the request ends there by itself");
+            }
+            Err(interrupted())
+        }
+    }
+}

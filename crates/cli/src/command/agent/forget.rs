@@ -1,0 +1,62 @@
+//! `durward agent forget`
+
+use clap::Args;
+
+use super::connect::{ConnectArgs, block_on, explain, success};
+use crate::exit::{CliError, CommandResult, Exit};
+use crate::paths::Paths;
+use crate::terminal;
+
+/// End the session at the approver and forget its keys here.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  durward agent forget --agent ci\n  durward agent forget --local")]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Only forget here; the approver keeps its side until the session idles out.
+    #[arg(long)]
+    local: bool,
+}
+
+pub(super) fn run(args: &ForgetArgs) -> CommandResult {
+    let json = args.connect.json;
+    block_on(async {
+        let agent = match args.connect.open(None) {
+            // Keys that do not open are what one wants to forget.
+            Err(error)
+                if args.local && ["rest_key_lost", "rest_key_unreachable"].contains(&error.code.as_str()) =>
+            {
+                let folder = Paths::discover()?.agents().join(&args.connect.agent);
+                let removed = std::fs::remove_file(folder.join("session.json"));
+                removed.map_err(|error| CliError::new(Exit::Other, "state_unusable", error.to_string()))?;
+                return Ok(done(json));
+            }
+            other => other?,
+        };
+        if agent.session().is_none() {
+            agent.forget().map_err(|error| explain(&error, Some(&agent)))?;
+            return Ok(done(json));
+        }
+        if args.local {
+            agent.forget().map_err(|error| explain(&error, Some(&agent)))?;
+        } else if let Err(error) = agent.revoke().await {
+            let gone = error.code() == "session_not_found";
+            if !gone {
+                return Err(explain(&error, Some(&agent)).hint("add --local to forget it here all the same"));
+            }
+            // A person asked to forget: the approver's word that there is nothing left is enough.
+            agent.forget().map_err(|error| explain(&error, Some(&agent)))?;
+        }
+        Ok(done(json))
+    })
+    .map_err(|error| error.json(json))
+}
+
+fn done(json: bool) -> std::process::ExitCode {
+    if json {
+        terminal::out(r#"{"success":true}"#);
+    } else {
+        terminal::note("Forgotten.");
+    }
+    success()
+}

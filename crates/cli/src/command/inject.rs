@@ -1,0 +1,168 @@
+//! `durward inject`: fills a template.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::agent::{ConnectArgs, Fetched, ModeArgs, PairArgs, WaitArgs, block_on, fetch};
+use super::reference::{self, Reference, SCHEME};
+use crate::exit::{CliError, CommandResult, Exit};
+
+/// Largest template, in bytes.
+const MAX_TEMPLATE_BYTES: u64 = 1 << 20;
+
+/// Fill a template: {{ durward://DOMAIN/FIELD }} becomes the value.
+///
+/// Values are put in as they are: quoting for the target format is the template's business.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  durward inject --in app.toml.template --out app.toml --reason \"Start the app\"\n  \
+    echo 'password={{ durward://db.internal/password }}' | durward inject --reason \"Try it\""
+)]
+pub(crate) struct InjectArgs {
+    /// The template [default: stdin].
+    #[arg(long = "in", value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Where to write, readable by you alone [default: stdout].
+    #[arg(long = "out", value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Why; the owner reads it.
+    #[arg(long, short)]
+    reason: String,
+    #[command(flatten)]
+    mode: ModeArgs,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+pub(crate) fn run(args: InjectArgs) -> CommandResult {
+    let json = args.connect.json;
+    block_on(inject(args)).map_err(|error| error.json(json))
+}
+
+async fn inject(args: InjectArgs) -> CommandResult {
+    let template = read_template(args.input.as_deref())?;
+    let parts = parse(&template)?;
+    let wanted = parts.iter().filter_map(|part| match part {
+        Part::Value(reference) => Some(reference),
+        Part::Text(_) => None,
+    });
+    let questions = reference::questions(wanted, &args.reason)?;
+    let fetched = if questions.is_empty() {
+        Vec::new()
+    } else {
+        fetch(&args.mode, &args.connect, &args.pair, questions, args.wait.wait()).await?
+    };
+    let filled = fill(&parts, &fetched)?;
+    let written = match &args.output {
+        Some(path) => write_private(path, &filled),
+        None => std::io::stdout().write_all(filled.as_bytes()),
+    };
+    written.map_err(|error| CliError::new(Exit::Other, "cannot_write", error.to_string()))?;
+    Ok(std::process::ExitCode::SUCCESS)
+}
+
+#[derive(Debug, PartialEq)]
+enum Part<'a> {
+    Text(&'a str),
+    Value(Reference),
+}
+
+/// Only `{{ durward://… }}` is ours; other braces belong to whoever reads the result.
+fn parse(template: &str) -> Result<Vec<Part<'_>>, CliError> {
+    let mut parts = Vec::new();
+    let mut rest = template;
+    let mut searched = 0;
+    while let Some(open) = rest.get(searched..).and_then(|tail| tail.find("{{")).map(|at| at + searched) {
+        let after = rest.get(open + 2..).unwrap_or_default();
+        let ours = after.trim_start().starts_with(SCHEME);
+        match after.find("}}") {
+            Some(close) if ours => {
+                let (text, inner) = (rest.get(..open), after.get(..close).unwrap_or_default());
+                parts.push(Part::Text(text.unwrap_or_default()));
+                parts.push(Part::Value(Reference::parse(inner.trim())?));
+                rest = after.get(close + 2..).unwrap_or_default();
+                searched = 0;
+            }
+            None if ours => {
+                return Err(CliError::new(Exit::Usage, "invalid_template", "a {{ is not closed with }}"));
+            }
+            _ => searched = open + 2,
+        }
+    }
+    parts.push(Part::Text(rest));
+    Ok(parts)
+}
+
+fn fill(parts: &[Part<'_>], fetched: &[Fetched]) -> Result<Zeroizing<String>, CliError> {
+    let mut filled = Zeroizing::new(String::new());
+    for part in parts {
+        match part {
+            Part::Text(text) => filled.push_str(text),
+            Part::Value(wanted) => filled.push_str(reference::resolve(wanted, fetched)?.expose_secret()),
+        }
+    }
+    Ok(filled)
+}
+
+fn read_template(path: Option<&Path>) -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = match path {
+        Some(path) => {
+            std::fs::File::open(path).and_then(|file| file.take(MAX_TEMPLATE_BYTES).read_to_string(&mut text))
+        }
+        None => std::io::stdin().take(MAX_TEMPLATE_BYTES).read_to_string(&mut text),
+    };
+    read.map_err(|error| {
+        CliError::new(Exit::Usage, "template", format!("cannot read the template: {error}"))
+    })?;
+    Ok(text)
+}
+
+/// A temporary file beside it, 0600, synced, renamed.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates() {
+        let parts = parse("a={{ durward://a.example/password }}\nb={{ other }} {{durward://b.example/totp}}")
+            .unwrap();
+        let value = |text: &str| Part::Value(Reference::parse(text).unwrap());
+        assert_eq!(
+            parts,
+            [
+                Part::Text("a="),
+                value("durward://a.example/password"),
+                Part::Text("\nb={{ other }} "),
+                value("durward://b.example/totp"),
+                Part::Text(""),
+            ]
+        );
+        assert!(parse("{{ durward://a.example/password").is_err());
+        assert!(parse("{{ durward://a.example }}").is_err());
+        assert_eq!(parse("{{ {{ }} ä").unwrap().len(), 1);
+    }
+}

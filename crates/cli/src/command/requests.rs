@@ -1,0 +1,173 @@
+//! `durward requests`
+
+use clap::{Args, Subcommand};
+use durward_broker::approval::{Decision, GrantSpec};
+use durward_protocol::Field;
+use durward_server::control::api;
+
+use super::owner::{OutputArgs, parse_seconds, print, with_control};
+use super::sessions::plain_table;
+use crate::approver;
+use crate::control::{Control, Failure, SecretBody};
+use crate::exit::{CliError, CommandResult, Exit};
+use crate::prompt::{self, PasswordArgs};
+use crate::terminal::harmless;
+
+/// Requests that wait for you: list, show, approve, deny.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward requests\n  durward requests approve 1\n  \
+    durward requests approve 1 --for 15m --password-stdin < password.txt\n  durward requests deny 1 --reason \"Not now\"")]
+pub(crate) struct RequestsArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Those that wait, oldest first (the default).
+    List,
+    /// One of them, whole.
+    Show {
+        /// Number in the list, or request id.
+        which: String,
+    },
+    /// Release the credential.
+    Approve(ApproveArgs),
+    /// Release nothing.
+    Deny {
+        /// Number in the list, or request id.
+        which: String,
+        /// Words for the agent.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ApproveArgs {
+    /// Number in the list, or request id.
+    which: String,
+    /// And approve the same for so long.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_seconds, group = "grant")]
+    seconds: Option<u64>,
+    /// And approve the same as long as the session lives.
+    #[arg(long, group = "grant")]
+    session: bool,
+    /// And approve the same so many times more.
+    #[arg(long, value_name = "N", group = "grant")]
+    uses: Option<u64>,
+    /// The item to release, when several match.
+    #[arg(long, value_name = "ITEM_ID")]
+    item: Option<String>,
+    /// Release only this field. May be repeated.
+    #[arg(long, value_name = "FIELD")]
+    field: Vec<Field>,
+    /// Release only these fields: --fields username,password.
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    fields: Vec<Field>,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+pub(crate) fn run(args: RequestsArgs) -> CommandResult {
+    let output = args.output;
+    with_control(output, |control| async move {
+        let list: api::Requests = control.get("/requests").await?;
+        match args.verb.unwrap_or(Verb::List) {
+            Verb::List => print(output, &list, |list| table(&list.requests)),
+            Verb::Show { which } => print(output, find(&list.requests, &which)?, approver::request),
+            Verb::Approve(approve) => {
+                let request = find(&list.requests, &approve.which)?;
+                approve_request(&control, output, request, &approve).await
+            }
+            Verb::Deny { which, reason } => {
+                let request = find(&list.requests, &which)?;
+                let body = body(request, &Decision::Deny { reason });
+                let decided: api::Decided = control.post("/requests/decide", body).await?;
+                print(output, &decided, |_| "Denied.".into())
+            }
+        }
+    })
+}
+
+async fn approve_request(
+    control: &Control,
+    output: OutputArgs,
+    request: &api::RequestView,
+    args: &ApproveArgs,
+) -> CommandResult {
+    let grant = match (args.seconds, args.session, args.uses) {
+        (Some(seconds), _, _) => Some(GrantSpec::For { seconds }),
+        (_, true, _) => Some(GrantSpec::Session),
+        (_, _, Some(uses)) => Some(GrantSpec::Uses { uses }),
+        _ => None,
+    };
+    let fields = Some([args.field.as_slice(), &args.fields].concat()).filter(|fields| !fields.is_empty());
+    let decision = Decision::Approve { grant, item_id: args.item.clone(), fields };
+    let vault: api::VaultStatus = control.get("/vault").await?;
+    let mut body = body(request, &decision);
+    if vault.needs_password && vault.exists && vault.open_until.is_none() {
+        body = body.secret("password", &prompt::password("Vault password: ", &args.password)?);
+    }
+    match control.post::<api::Decided>("/requests/decide", body).await {
+        Ok(decided) => print(output, &decided, |decided| {
+            let fields: Vec<String> = decided.fields.iter().map(ToString::to_string).collect();
+            if fields.is_empty() {
+                format!("{}.", decided.verdict)
+            } else {
+                format!("Released: {}.", fields.join(", "))
+            }
+        }),
+        Err(Failure::Refused(refusal)) if !refusal.choices.is_empty() => {
+            let names: Vec<String> = refusal
+                .choices
+                .iter()
+                .map(|choice| format!("  --item {}  {}", harmless(&choice.item_id), harmless(&choice.name)))
+                .collect();
+            Err(CliError::new(Exit::Usage, refusal.error, refusal.message)
+                .hint(format!("choose:\n{}", names.join("\n"))))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn body(request: &api::RequestView, decision: &Decision) -> SecretBody {
+    SecretBody::new(decision).set("session_id", request.session_id).set("request_id", request.request_id)
+}
+
+fn find<'a>(requests: &'a [api::RequestView], which: &str) -> Result<&'a api::RequestView, CliError> {
+    let by_number = which.parse::<usize>().ok().and_then(|n| requests.get(n.checked_sub(1)?));
+    by_number.or_else(|| requests.iter().find(|request| request.request_id.to_string() == which)).ok_or_else(
+        || {
+            CliError::new(
+                Exit::NotFound,
+                "request_not_found",
+                format!("there is no request {}", harmless(which)),
+            )
+            .hint("`durward requests` lists them")
+        },
+    )
+}
+
+fn table(requests: &[api::RequestView]) -> String {
+    if requests.is_empty() {
+        return "Nothing waits.".into();
+    }
+    let mut table = plain_table(&["#", "AGENT", "DOMAIN", "FIELDS", "REASON", "EXPIRES"]);
+    for (i, r) in requests.iter().enumerate() {
+        let fields: Vec<String> = r.fields.iter().map(|field| harmless(&field.to_string())).collect();
+        let reason: String = harmless(&r.reason).chars().take(60).collect();
+        let expires = format!("{:02}:{:02}Z", r.expires_at.hour(), r.expires_at.minute());
+        table.add_row([
+            (i + 1).to_string(),
+            r.agent_id.to_string(),
+            if r.alike > 0 { format!("{} (+{} alike)", r.domain, r.alike) } else { r.domain.to_string() },
+            fields.join(", "),
+            reason,
+            expires,
+        ]);
+    }
+    table.trim_fmt()
+}

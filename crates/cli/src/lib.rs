@@ -1,0 +1,35 @@
+//! What the `durward` command is made of. It promises nothing to other programs: the libraries for those
+//! are `durward-client` and `durward-protocol`.
+
+mod approver;
+mod clipboard;
+mod command;
+mod config;
+mod control;
+mod env_vars;
+mod exit;
+mod harden;
+mod interrupt;
+mod logging;
+mod notify;
+mod paths;
+mod prompt;
+mod rest_key;
+mod suggest;
+mod terminal;
+mod tui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use tui::replay;
+
+/// Reads the command line, does what it says, and tells how it went.
+pub fn main() -> ExitCode {
+    let cli = match command::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    exit::report(command::run(cli))
+}

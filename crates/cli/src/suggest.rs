@@ -1,0 +1,112 @@
+//! The command that was probably meant: words that other programs use for what Durward calls differently.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// What people type, and what it is called here.
+const WORDS: &[(&str, &str)] = &[
+    ("add", "durward vault add NAME"),
+    ("allow", "durward approve"),
+    ("approve-all", "durward approve"),
+    ("ask", "durward request DOMAIN --reason TEXT"),
+    ("attach", "durward approve"),
+    ("check", "durward doctor"),
+    ("code", "durward pairing enter"),
+    ("connect", "durward pairing enter"),
+    ("create", "durward vault init"),
+    ("credential", "durward request DOMAIN --reason TEXT"),
+    ("deny", "durward requests deny NUMBER"),
+    ("disconnect", "durward sessions revoke NUMBER"),
+    ("edit", "durward vault edit ITEM"),
+    ("enter", "durward pairing enter"),
+    ("env", "durward run --domain DOMAIN --env VAR=field -- COMMAND"),
+    ("exec", "durward run --domain DOMAIN --env VAR=field -- COMMAND"),
+    ("export", "durward vault export FILE"),
+    ("fetch", "durward request DOMAIN --reason TEXT"),
+    ("forget", "durward agent forget"),
+    ("generate", "durward vault generate"),
+    ("get", "durward request DOMAIN --reason TEXT"),
+    ("grant", "durward grants"),
+    ("health", "durward doctor"),
+    ("help", "durward --help"),
+    ("history", "durward audit"),
+    ("import", "durward vault import FILE"),
+    ("init", "durward vault init"),
+    ("install", "durward service install"),
+    ("kill", "durward down"),
+    ("list", "durward vault list"),
+    ("log", "durward audit"),
+    ("login", "durward key get --user NAME"),
+    ("logout", "durward agent forget"),
+    ("logs", "durward audit"),
+    ("ls", "durward vault list"),
+    ("new", "durward vault add NAME"),
+    ("password", "durward vault generate"),
+    ("quit", "durward down"),
+    ("reject", "durward requests deny NUMBER"),
+    ("remove", "durward vault remove ITEM"),
+    ("revoke", "durward sessions revoke NUMBER"),
+    ("rm", "durward vault remove ITEM"),
+    ("rules", "durward policy show"),
+    ("server", "durward serve"),
+    ("settings", "durward config show"),
+    ("setup", "durward up"),
+    ("show", "durward vault show ITEM"),
+    ("start", "durward up"),
+    ("stop", "durward down"),
+    ("template", "durward inject --reason TEXT"),
+    ("uninstall", "durward service remove"),
+];
+
+/// For a first word that is no command: the one that does what it says elsewhere.
+pub(crate) fn instead(error: &clap::Error) -> Option<&'static str> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    // A word inside `durward vault …` is that command's business.
+    if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage)
+        && !usage.to_string().contains("durward <")
+        && !usage.to_string().contains("durward [")
+    {
+        return None;
+    }
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let typed = typed.to_lowercase();
+    WORDS.iter().find(|(word, _)| *word == typed).map(|(_, command)| *command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+    use crate::command::Cli;
+
+    fn of(words: &[&str]) -> Option<&'static str> {
+        instead(&Cli::try_parse_from(words).unwrap_err())
+    }
+
+    #[test]
+    fn other_programs_words() {
+        assert_eq!(of(&["durward", "get", "x"]), Some("durward request DOMAIN --reason TEXT"));
+        assert_eq!(of(&["durward", "APPROVE-ALL"]), Some("durward approve"));
+        assert_eq!(of(&["durward", "nonsense"]), None);
+        assert_eq!(of(&["durward", "vault", "get"]), None);
+        assert_eq!(of(&["durward", "status", "--nonsense"]), None);
+    }
+
+    #[test]
+    fn each_word_is_no_command_and_leads_to_one() {
+        let cli = Cli::command();
+        for (word, instead) in WORDS {
+            assert!(cli.find_subcommand(word).is_none(), "{word} is a command");
+            let mut at = &cli;
+            for part in
+                instead.split(' ').skip(1).take_while(|part| part.bytes().all(|b| b.is_ascii_lowercase()))
+            {
+                at = at.find_subcommand(part).unwrap_or_else(|| panic!("{instead}: no {part}"));
+            }
+            assert!(at.get_name() != cli.get_name() || *instead == "durward --help", "{instead}");
+        }
+        assert!(WORDS.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, each once");
+    }
+}

@@ -1,0 +1,369 @@
+use durward_broker::approval::{Decision, PairingView, RequestView};
+use durward_protocol::{
+    AgentId, AgentName, Domain, Field, Limits, PairingId, RequestId, SecretString, SessionId,
+};
+use durward_server::control::api::{Decided, VaultStatus};
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+
+use super::*;
+use crate::tui::state::{Draft, Settings};
+
+const START: OffsetDateTime = datetime!(2026-11-22 10:00 UTC);
+
+fn vault(open: bool) -> VaultStatus {
+    VaultStatus {
+        provider: "builtin".into(),
+        name: "default".into(),
+        location: "vault.age".into(),
+        exists: true,
+        needs_password: true,
+        open_until: open.then_some(datetime!(2026-11-22 12:00 UTC)),
+        problem: None,
+    }
+}
+
+fn pairing(number: u8) -> PairingView {
+    PairingView {
+        pairing_id: PairingId::from_bytes([number; 16]),
+        number: number.try_into().unwrap(),
+        agent_id: AgentId::parse("flight-booking-001").unwrap(),
+        agent_name: AgentName::parse("Flight Booking Agent").unwrap(),
+        scope: Limits::default(),
+        answered: false,
+        duplicate_claim: false,
+        replaces: None,
+        rules: Vec::new(),
+        expires_at: datetime!(2026-11-22 10:05 UTC),
+    }
+}
+
+fn request(n: u8) -> RequestView {
+    RequestView {
+        session_id: SessionId::from_bytes([1; 16]),
+        request_id: RequestId::from_bytes([n; 16]),
+        agent_id: AgentId::parse("flight-booking-001").unwrap(),
+        agent_name: AgentName::parse("Flight Booking Agent").unwrap(),
+        fingerprint: "abacus abdomen abdominal abide abiding".into(),
+        domain: Domain::parse("example.com").unwrap(),
+        reason: "Book the flight".into(),
+        fields: vec![Field::Username, Field::Password, Field::Totp],
+        item_id: None,
+        scope: Limits::default(),
+        granted: false,
+        alike: 0,
+        deciding: false,
+        choices: Vec::new(),
+        created_at: START,
+        expires_at: datetime!(2026-11-22 10:10 UTC),
+    }
+}
+
+fn lists(pairings: Vec<PairingView>, requests: Vec<RequestView>, open: bool) -> Event {
+    Event::Lists(Box::new(Known { pairings, requests, vault: Some(vault(open)), ..Known::default() }))
+}
+
+/// With these lists on the screen for a second.
+fn state(pairings: Vec<PairingView>, requests: Vec<RequestView>, open: bool) -> State {
+    let options = Settings { bell: true, ..Settings::default() };
+    let mut state = State::new(options, START);
+    update(&mut state, lists(pairings, requests, open));
+    later(&mut state);
+    state
+}
+
+fn later(state: &mut State) {
+    let now = state.now + Duration::SECOND;
+    update(state, Event::Clock(now));
+}
+
+fn press(state: &mut State, names: &[&str]) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for name in names {
+        let key = Key::named(name).unwrap();
+        actions.extend(update(state, Event::Input(Input::Key(key))));
+    }
+    actions
+}
+
+fn type_text(state: &mut State, text: &str) -> Vec<Action> {
+    text.chars().flat_map(|c| update(state, Event::Input(Input::Key(Key::Char(c))))).collect()
+}
+
+fn decision(actions: &[Action]) -> &Decision {
+    let [Action::Decide { decision, .. }] = actions else { panic!("{actions:?}") };
+    decision
+}
+
+#[test]
+fn yes_releases_the_ticked_fields_and_no_others() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    press(&mut state, &["down", "down", "space", "2"]);
+    let actions = press(&mut state, &["y"]);
+    let Decision::Approve { grant, fields, .. } = decision(&actions) else { panic!("{actions:?}") };
+    assert_eq!(fields.as_deref(), Some(&[Field::Username, Field::Password][..]));
+    assert_eq!(*grant, Some(durward_broker::approval::GrantSpec::For { seconds: 900 }));
+    assert!(state.selected().is_none(), "it has left the screen");
+}
+
+#[test]
+fn without_a_ticked_field_nothing_is_released() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    press(&mut state, &["space", "down", "space", "down", "space"]);
+    assert!(press(&mut state, &["y"]).is_empty());
+    assert!(state.message.as_deref().is_some_and(|said| said.contains("No field is ticked")));
+}
+
+#[test]
+fn a_second_yes_does_not_answer_the_question_that_follows() {
+    let mut state = state(Vec::new(), vec![request(1), request(2)], true);
+    let actions = press(&mut state, &["y"]);
+    assert!(
+        matches!(&actions[..], [Action::Decide { request, .. }] if request.1 == RequestId::from_bytes([1; 16]))
+    );
+    for key in ["y", "n", "r"] {
+        assert!(press(&mut state, &[key]).is_empty(), "{key}");
+        assert!(state.dialog.is_none(), "{key}");
+    }
+    later(&mut state);
+    let actions = press(&mut state, &["y"]);
+    assert!(
+        matches!(&actions[..], [Action::Decide { request, .. }] if request.1 == RequestId::from_bytes([2; 16]))
+    );
+}
+
+#[test]
+fn what_changed_behind_a_box_or_on_another_page_was_not_seen() {
+    for (away, back) in [("?", "esc"), ("s", "w")] {
+        let mut state = state(Vec::new(), vec![request(1)], true);
+        press(&mut state, &[away]);
+        update(&mut state, lists(Vec::new(), vec![request(2)], true));
+        later(&mut state);
+        assert!(press(&mut state, &[back, "y"]).is_empty(), "{away}");
+        later(&mut state);
+        assert!(matches!(&press(&mut state, &["y"])[..], [Action::Decide { .. }]), "{away}");
+    }
+}
+
+#[test]
+fn a_yes_is_for_the_request_that_was_shown() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    update(&mut state, lists(Vec::new(), vec![request(2)], true));
+    assert!(press(&mut state, &["y"]).is_empty(), "another one took its place just now");
+}
+
+#[test]
+fn a_pairing_that_comes_does_not_push_a_request_away() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    let actions = update(&mut state, lists(vec![pairing(12)], vec![request(1)], true));
+    assert!(matches!(&actions[..], [Action::Bell]));
+    assert!(matches!(state.selected(), Some(Waiting::Request(_))));
+    assert_eq!(state.place, 1);
+    press(&mut state, &["left", "up"]);
+    assert!(matches!(state.selected(), Some(Waiting::Pairing(_))));
+}
+
+#[test]
+fn the_bell_rings_once_for_many() {
+    let mut state = state(Vec::new(), Vec::new(), true);
+    assert!(matches!(&update(&mut state, lists(Vec::new(), vec![request(1)], true))[..], [Action::Bell]));
+    assert!(update(&mut state, lists(Vec::new(), vec![request(1), request(2)], true)).is_empty());
+    later(&mut state);
+    later(&mut state);
+    let three = vec![request(1), request(2), request(3)];
+    assert!(matches!(&update(&mut state, lists(Vec::new(), three.clone(), true))[..], [Action::Bell]));
+    state.options.bell = false;
+    state.rang_at = None;
+    assert!(update(&mut state, lists(Vec::new(), [three, vec![request(4)]].concat(), true)).is_empty());
+}
+
+#[test]
+fn a_locked_vault_asks_for_its_password_and_a_wrong_one_asks_again() {
+    let mut state = state(Vec::new(), vec![request(1)], false);
+    assert!(press(&mut state, &["y"]).is_empty());
+    assert!(type_text(&mut state, "ynr q hunter2").is_empty(), "letters of a password are no commands");
+    assert!(!format!("{state:?}").contains("hunter2"));
+    let actions = press(&mut state, &["enter"]);
+    let [Action::Decide { request: key, decision, password: Some(password), .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(password.expose_secret(), "ynr q hunter2");
+    assert!(!format!("{actions:?}").contains("hunter2"));
+    assert!(press(&mut state, &["enter", "esc", "y"]).is_empty(), "it is on its way");
+    let wrong = Event::NeedPassword { request: *key, decision: decision.clone(), wrong: true };
+    update(&mut state, wrong);
+    assert!(
+        matches!(&state.dialog, Some(Dialog::Password { wrong: true, busy: false, input, .. }) if input.is_empty())
+    );
+    press(&mut state, &["esc"]);
+    assert!(
+        state.dialog.is_none() && matches!(state.selected(), Some(Waiting::Request(_))),
+        "it keeps waiting"
+    );
+}
+
+#[test]
+fn a_box_about_something_that_is_over_keeps_the_keys() {
+    let mut state = state(Vec::new(), vec![request(1), request(2)], false);
+    press(&mut state, &["y", "h", "u"]);
+    update(&mut state, lists(Vec::new(), vec![request(2)], true));
+    assert!(matches!(state.dialog, Some(Dialog::Over(_))));
+    later(&mut state);
+    assert!(type_text(&mut state, "nter2y").is_empty(), "the rest of the password goes nowhere");
+    assert!(matches!(state.dialog, Some(Dialog::Over(_))));
+    press(&mut state, &["enter"]);
+    assert!(state.dialog.is_none());
+    assert!(press(&mut state, &["y"]).is_empty() && state.dialog.is_none(), "and what was below is new");
+}
+
+#[test]
+fn a_code_is_typed_for_the_pairing_on_the_screen() {
+    let mut state = state(vec![pairing(12), pairing(13)], Vec::new(), true);
+    press(&mut state, &["e"]);
+    type_text(&mut state, "example.com");
+    press(&mut state, &["enter"]);
+    type_text(&mut state, "13-847293");
+    assert!(press(&mut state, &["enter"]).is_empty(), "the narrower scope is not for that one");
+    press(&mut state, &["left", "down", "up"]);
+    type_text(&mut state, "13-847293");
+    let actions = press(&mut state, &["enter"]);
+    assert!(
+        matches!(&actions[..], [Action::EnterCode { number: Some(n), .. }] if n.get() == 13),
+        "its number names it"
+    );
+    type_text(&mut state, "847293");
+    let actions = press(&mut state, &["enter"]);
+    let [Action::EnterCode { number: Some(number), code, scope: None, apply_rules: false }] = &actions[..]
+    else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((number.get(), code.expose_secret()), (12, "847293"));
+    assert!(!format!("{state:?}{actions:?}").contains("847293"));
+}
+
+#[test]
+fn a_scope_can_only_be_narrowed() {
+    let mut asked = pairing(12);
+    asked.scope.max_uses = Some(5);
+    let mut state = state(vec![asked], Vec::new(), true);
+    press(&mut state, &["e"]);
+    type_text(&mut state, "example.com");
+    press(&mut state, &["tab", "backspace"]);
+    type_text(&mut state, "9");
+    press(&mut state, &["enter"]);
+    assert!(matches!(&state.dialog, Some(Dialog::Scope { problem: Some(_), .. })), "9 is more than 5");
+    press(&mut state, &["backspace", "3", "enter"]);
+    assert!(state.dialog.is_none(), "{:?}", state.dialog);
+    type_text(&mut state, "847293");
+    let actions = press(&mut state, &["enter"]);
+    let [Action::EnterCode { scope: Some(scope), .. }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(scope.limits().max_uses, Some(3));
+    assert_eq!(scope.limits().domains.as_ref().map(Vec::len), Some(1));
+}
+
+#[test]
+fn what_is_pasted_goes_into_a_field_or_nowhere() {
+    let paste = |state: &mut State, text: &str| {
+        update(state, Event::Input(Input::Paste(SecretString::new(text.into()))))
+    };
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    assert!(paste(&mut state, "y\nr\nq").is_empty());
+    assert!(state.dialog.is_none());
+    press(&mut state, &["n"]);
+    paste(&mut state, "not now\nreally");
+    let actions = press(&mut state, &["enter"]);
+    assert_eq!(*decision(&actions), Decision::Deny { reason: Some("not now".into()) });
+}
+
+#[test]
+fn revoking_pausing_and_quitting_ask_first() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    assert!(press(&mut state, &["r", "x"]).is_empty());
+    assert!(press(&mut state, &["n"]).is_empty() && state.dialog.is_none());
+    assert!(matches!(&press(&mut state, &["r", "y"])[..], [Action::Revoke { .. }]));
+    assert!(matches!(&press(&mut state, &["p", "enter"])[..], [Action::SwitchAgent { pause: true, .. }]));
+    assert!(
+        matches!(&press(&mut state, &["q"])[..], [Action::Quit]),
+        "the server goes on without the screen"
+    );
+    state.options.owns_server = true;
+    assert!(press(&mut state, &["q"]).is_empty());
+    assert!(matches!(&press(&mut state, &["y"])[..], [Action::Quit]));
+    assert!(matches!(&press(&mut state, &["ctrl-c"])[..], [Action::Quit]));
+}
+
+#[test]
+fn readings_do_not_pile_up() {
+    let mut state = state(Vec::new(), Vec::new(), true);
+    let first = update(&mut state, Event::Resync);
+    assert!(matches!(&first[..], [Action::ReadAudit { after: None }, Action::Refresh]));
+    for _ in 0..50 {
+        assert!(update(&mut state, Event::Resync).is_empty(), "one reading is under way");
+    }
+    let next = update(&mut state, lists(Vec::new(), Vec::new(), true));
+    assert!(matches!(&next[..], [Action::Refresh]), "and one follows: {next:?}");
+    assert!(update(&mut state, lists(Vec::new(), Vec::new(), true)).is_empty());
+}
+
+#[test]
+fn several_items_and_a_choice() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    let actions = press(&mut state, &["y"]);
+    let decision = decision(&actions).clone();
+    let choice = |id: &str| durward_broker::approval::ItemChoice {
+        item_id: id.into(),
+        name: id.into(),
+        username: None,
+    };
+    let choices = vec![choice("a"), choice("b")];
+    update(&mut state, Event::Choose { request: key_of(&request(1)), decision, choices, password: None });
+    let actions = press(&mut state, &["down", "enter"]);
+    let [Action::Decide { decision: Decision::Approve { item_id, .. }, .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(item_id.as_deref(), Some("b"));
+    let decided = Decided { verdict: Verdict::Approved, fields: vec![Field::Password] };
+    update(&mut state, Event::Decided { request: key_of(&request(1)), decided });
+    assert!(state.dialog.is_none());
+    assert_eq!(state.message.as_deref(), Some("Released: password."));
+}
+
+#[test]
+fn a_draft_belongs_to_one_question() {
+    let mut state = state(Vec::new(), vec![request(1), request(2)], true);
+    press(&mut state, &["space", "3", "left", "down", "up"]);
+    let Draft::Request(draft) = &state.draft else { panic!("a request is selected") };
+    assert!(draft.is_whole() && draft.grant.is_none(), "what was ticked for one is not kept for another");
+}
+
+#[test]
+fn a_rule_is_offered_once_and_written_on_a_yes_to_it_alone() {
+    let suggestion = || Suggestion {
+        id: "0123456789abcdef".into(),
+        agent_id: AgentId::parse("flight-booking-001").unwrap(),
+        domain: Domain::parse("example.com").unwrap(),
+        fields: Field::default_set(),
+        approvals: 3,
+        session_id: SessionId::from_bytes([1; 16]),
+        rules: Vec::new(),
+    };
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    let decided = Decided { verdict: Verdict::Approved, fields: Vec::new() };
+    let actions = update(&mut state, Event::Decided { request: key_of(&request(9)), decided });
+    assert!(actions.iter().any(|action| matches!(action, Action::Suggest)));
+    update(&mut state, Event::Suggestions(vec![suggestion()]));
+    assert!(state.message.as_deref().is_some_and(|said| said.contains("3 times in a row")));
+    assert!(state.dialog.is_none(), "it does not push itself over a question");
+    let mut other = suggestion();
+    other.id = "fedcba9876543210".into();
+    update(&mut state, Event::Suggestions(vec![suggestion(), other]));
+    assert_eq!(state.offers.len(), 2, "once each");
+    assert!(press(&mut state, &["o", "enter", "space"]).is_empty(), "only a yes is a yes");
+    let actions = press(&mut state, &["y"]);
+    assert!(
+        matches!(&actions[..], [Action::AcceptSuggestion { id }] if id == "0123456789abcdef"),
+        "{actions:?}"
+    );
+    assert!(press(&mut state, &["o", "esc", "o", "n", "o"]).is_empty());
+    assert!(state.offers.is_empty() && state.dialog.is_none());
+}

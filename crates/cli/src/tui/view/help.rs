@@ -1,0 +1,30 @@
+//! The keys.
+
+/// What each key does, page by page.
+pub(super) const HELP: &[(&str, &str)] = &[
+    ("Waiting: a request", ""),
+    ("Y", "release the ticked fields"),
+    ("N", "deny, with words for the agent"),
+    ("R", "deny and revoke the session"),
+    ("1 2 3", "once, 15 minutes, this session"),
+    ("4 5", "so many times, another time"),
+    ("Up Down", "go through fields and items"),
+    ("Space", "tick a field, choose an item"),
+    ("PgUp PgDn", "scroll the reason"),
+    ("P", "pause the agent: refuse it"),
+    ("Waiting: a pairing", ""),
+    ("0-9 Enter", "type the code, pair"),
+    ("N", "refuse"),
+    ("E", "narrow the scope first"),
+    ("Space", "let rules that name it count"),
+    ("Everywhere", ""),
+    ("Left Right", "to the list and back"),
+    ("Tab", "next page; also W S G A"),
+    ("R P", "Sessions: revoke; pause, resume"),
+    ("E", "Grants: end one"),
+    ("O", "a rule, where one is offered"),
+    ("U L", "unlock the vault, lock it"),
+    ("C", "close or open pairing"),
+    ("Ctrl-Z", "suspend"),
+    ("Q", "quit"),
+];

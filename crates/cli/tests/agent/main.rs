@@ -1,0 +1,10 @@
+//! The agent's commands as a user types them, against an approver on a real port.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod bench;
+mod policy;
+mod real;
+mod request;
+mod run;
+mod sessions;

@@ -1,0 +1,6 @@
+//! Devices: keys and sealed files without a daemon, pairing and drops with two, and three on networks of their own.
+
+mod browser;
+mod network;
+mod pairing;
+mod sealed;

@@ -1,0 +1,210 @@
+//! The one module that writes files: 0600 in 0700 folders, all or nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use rand_core::CryptoRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+
+/// Largest file of a profile that is read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// As much of a file's end as [`read_end`] reads: the longest line of a record fits twice.
+const END_BYTES: u64 = 128 * 1_024;
+
+/// Makes the folder, and its parents, for the owner alone.
+pub(crate) fn ensure_folder(folder: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder).map_err(|source| failed(folder, source))
+}
+
+/// Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder. Who
+/// reads sees the old file or the new one, also after a crash.
+pub(crate) fn write(path: &Path, bytes: &[u8], rng: &mut impl CryptoRng) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    ensure_folder(folder)?;
+    let temporary = path.with_extension(format!("{:016x}.tmp", rng.next_u64()));
+    let written = write_new(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(source) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(failed(path, source));
+    }
+    sync_folder(folder).map_err(|source| failed(folder, source))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = private_options().create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Writes a value as JSON, see [`write()`].
+pub(crate) fn write_json(path: &Path, value: &impl Serialize, rng: &mut impl CryptoRng) -> Result<(), Error> {
+    let mut json =
+        serde_json::to_vec_pretty(value).map_err(|_| Error::DamagedState { path: path.to_owned() })?;
+    json.push(b'\n');
+    write(path, &json, rng)
+}
+
+/// The file's bytes; `None` when there is no such file.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(path, source)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|source| failed(path, source))?;
+    Ok(Some(bytes))
+}
+
+/// A value from a JSON file; `None` when there is no such file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| Error::DamagedState { path: path.to_owned() })
+}
+
+/// Removes a file; that it was not there is no error.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(path, source)),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the exclusive lock of `path` if nobody has it. Dropping the file releases it, also when the
+/// process dies.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, Error> {
+    if let Some(folder) = path.parent() {
+        ensure_folder(folder)?;
+    }
+    let file =
+        private_options().create(true).truncate(false).open(path).map_err(|source| failed(path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(path, source)),
+    }
+}
+
+/// The same, and waits for whoever has it: for locks that are held only while a few bytes are written.
+pub(crate) fn lock(path: &Path) -> Result<File, Error> {
+    if let Some(file) = try_lock(path)? {
+        return Ok(file);
+    }
+    let file = File::open(path).map_err(|source| failed(path, source))?;
+    file.lock().map_err(|source| failed(path, source))?;
+    Ok(file)
+}
+
+/// The end of a text file, enough for its last lines; empty when there is no such file.
+pub(crate) fn read_end(path: &Path) -> Result<String, Error> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(source) => return Err(failed(path, source)),
+    };
+    let mut read = || {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(END_BYTES)))?;
+        let mut bytes = Vec::new();
+        (&mut file).take(END_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|source| failed(path, source))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Adds a line to a file. Half a line that a crash left at its end is cut off first. Not synced.
+pub(crate) fn append(path: &Path, line: &[u8]) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        ensure_folder(folder)?;
+    }
+    let write = || {
+        let mut file = private_options().create(true).truncate(false).read(true).open(path)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        file.set_len(whole as u64)?;
+        file.seek(SeekFrom::Start(whole as u64))?;
+        file.write_all(line)
+    };
+    write().map_err(|source| failed(path, source))
+}
+
+/// Gives a file another name, over one that is there.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    std::fs::rename(from, to).map_err(|source| failed(from, source))
+}
+
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    Error::State { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    fn rng() -> rand::rngs::StdRng {
+        rand::rngs::StdRng::seed_from_u64(1)
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn files_are_for_the_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/secret");
+        write(&path, b"x", &mut rng()).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&folder.path().join("a/b")), 0o700);
+        assert_eq!(read(&path).unwrap().as_deref(), Some(b"x".as_slice()));
+        assert_eq!(std::fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1, "no temporary left");
+    }
+
+    #[test]
+    fn what_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(&folder.path().join("none")).unwrap(), None);
+        remove(&folder.path().join("none")).unwrap();
+    }
+
+    #[test]
+    fn one_holder_of_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = try_lock(&path).unwrap();
+        assert!(held.is_some());
+        assert!(try_lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(try_lock(&path).unwrap().is_some());
+    }
+}

@@ -1,0 +1,121 @@
+//! `/devices*`, `/outbox`, `/inbox*`: the peers of this device and what passes between them.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use durward_protocol::ErrorCode;
+use durward_protocol::device::api::{
+    ChangeDevice, ConfirmDevice, Devices, Inbox, InboxContent, Introduce, Outbox, Rotated, SendDrop, Sent,
+};
+use durward_protocol::device::{DeviceId, EventId};
+
+use super::ControlPlane;
+use super::api::Done;
+use super::pair::{refused, service};
+use crate::http::{ApiError, Body, wait};
+
+fn device(text: &str) -> Result<DeviceId, ApiError> {
+    text.parse().map_err(|_| ErrorCode::DeviceNotFound.into())
+}
+
+fn message(text: &str) -> Result<EventId, ApiError> {
+    text.parse().map_err(|_| ErrorCode::MessageNotFound.into())
+}
+
+/// `GET /devices`
+pub(super) async fn list(State(plane): State<ControlPlane>) -> Result<Json<Devices>, ApiError> {
+    Ok(Json(service(&plane)?.list().await?))
+}
+
+/// `DELETE /devices/{id}`
+pub(super) async fn remove(
+    State(plane): State<ControlPlane>,
+    Path(id): Path<String>,
+) -> Result<Json<Done>, ApiError> {
+    service(&plane)?.remove(device(&id)?).await?;
+    Ok(Json(Done { done: 1 }))
+}
+
+/// `PATCH /devices/{id}`
+pub(super) async fn change(
+    State(plane): State<ControlPlane>,
+    Path(id): Path<String>,
+    Body(body): Body<ChangeDevice>,
+) -> Result<Response, ApiError> {
+    let (service, id) = (service(&plane)?, device(&id)?);
+    if !service.is_this(id).await {
+        return Ok(Json(service.change_peer(id, &body).await.map_err(refused)?).into_response());
+    }
+    let ChangeDevice { name: Some(name), address: None } = body else {
+        return Err(
+            ApiError::new(ErrorCode::InvalidRequest).detail("of this device only the name can be changed")
+        );
+    };
+    Ok(Json(service.rename_this(&name).await.map_err(refused)?).into_response())
+}
+
+/// `POST /devices/rotate`
+pub(super) async fn rotate(State(plane): State<ControlPlane>) -> Result<Json<Rotated>, ApiError> {
+    Ok(Json(service(&plane)?.rotate().await.map_err(refused)?))
+}
+
+/// `POST /devices/{id}/introduce`
+pub(super) async fn introduce(
+    State(plane): State<ControlPlane>,
+    Path(id): Path<String>,
+    Body(body): Body<Introduce>,
+) -> Result<Json<Done>, ApiError> {
+    service(&plane)?.introduce(device(&id)?, body.device_id).await?;
+    Ok(Json(Done { done: 1 }))
+}
+
+/// `POST /devices/{id}/confirm`
+pub(super) async fn confirm(
+    State(plane): State<ControlPlane>,
+    Path(id): Path<String>,
+    Body(body): Body<ConfirmDevice>,
+) -> Result<Response, ApiError> {
+    let confirmed = service(&plane)?.confirm(device(&id)?, body.accept).await?;
+    Ok(confirmed.map_or_else(|| Json(Done { done: 1 }).into_response(), |view| Json(view).into_response()))
+}
+
+/// `POST /devices/{id}/send`: held only when the caller asks for it.
+pub(super) async fn send(
+    State(plane): State<ControlPlane>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Body(body): Body<SendDrop>,
+) -> Result<Json<Sent>, ApiError> {
+    let hold = if headers.contains_key("prefer") { wait(&headers, &plane.limits) } else { Duration::ZERO };
+    Ok(Json(service(&plane)?.send(device(&id)?, &body, hold).await?))
+}
+
+/// `GET /outbox`
+pub(super) async fn outbox(State(plane): State<ControlPlane>) -> Result<Json<Outbox>, ApiError> {
+    Ok(Json(service(&plane)?.outbox().await))
+}
+
+/// `GET /inbox`
+pub(super) async fn inbox(State(plane): State<ControlPlane>) -> Result<Json<Inbox>, ApiError> {
+    Ok(Json(service(&plane)?.inbox().await))
+}
+
+/// `GET /inbox/{id}`
+pub(super) async fn open(
+    State(plane): State<ControlPlane>,
+    Path(id): Path<String>,
+) -> Result<Json<InboxContent>, ApiError> {
+    Ok(Json(service(&plane)?.open_item(message(&id)?).await?))
+}
+
+/// `DELETE /inbox/{id}`
+pub(super) async fn discard(
+    State(plane): State<ControlPlane>,
+    Path(id): Path<String>,
+) -> Result<Json<Done>, ApiError> {
+    service(&plane)?.remove_item(message(&id)?).await?;
+    Ok(Json(Done { done: 1 }))
+}

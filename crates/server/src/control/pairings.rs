@@ -1,0 +1,61 @@
+//! `/pairings/*`
+
+use axum::Json;
+use axum::extract::State;
+use durward_broker::approval::{Answer, Event};
+use durward_protocol::{Code, Scope};
+
+use super::ControlPlane;
+use super::api::{Done, EnterCode, Paired, Pairings, RefusePairing};
+use crate::http::{ApiError, Body};
+
+/// `GET /pairings`
+pub(super) async fn list(State(plane): State<ControlPlane>) -> Json<Pairings> {
+    let _ = plane.engine.refresh_policy(false);
+    Json(
+        plane
+            .engine
+            .read(|approval, _| Pairings { open: approval.is_pairing_open(), pairings: approval.pairings() }),
+    )
+}
+
+/// `POST /pairings/enter`
+pub(super) async fn enter(
+    State(plane): State<ControlPlane>,
+    Body(body): Body<EnterCode>,
+) -> Result<Json<Paired>, ApiError> {
+    let code: Code = body.code.expose_secret().parse()?;
+    let scope = body.scope.as_deref().map(Scope::parse).transpose()?;
+    let (number, apply_rules) = (body.number, body.apply_rules);
+    let typed = |waiter| Event::TypeCode { waiter, number, code, scope, apply_rules };
+    match plane.engine.call(typed).await {
+        Answer::Paired(session) => Ok(Json(Paired { session })),
+        other => Err(ApiError::for_owner(other)),
+    }
+}
+
+/// `POST /pairings/refuse`
+pub(super) async fn refuse(
+    State(plane): State<ControlPlane>,
+    Body(body): Body<RefusePairing>,
+) -> Result<Json<Done>, ApiError> {
+    let number = body.number;
+    done(plane.engine.call(|waiter| Event::RefusePairing { waiter, number }).await)
+}
+
+/// `POST /pairings/open`
+pub(super) async fn open(State(plane): State<ControlPlane>) -> Result<Json<Done>, ApiError> {
+    done(plane.engine.call(|waiter| Event::SwitchPairing { waiter, open: true }).await)
+}
+
+/// `POST /pairings/close`
+pub(super) async fn close(State(plane): State<ControlPlane>) -> Result<Json<Done>, ApiError> {
+    done(plane.engine.call(|waiter| Event::SwitchPairing { waiter, open: false }).await)
+}
+
+pub(super) fn done(answer: Answer) -> Result<Json<Done>, ApiError> {
+    match answer {
+        Answer::Done(done) => Ok(Json(Done { done })),
+        other => Err(ApiError::for_owner(other)),
+    }
+}

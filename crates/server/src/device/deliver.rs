@@ -1,0 +1,176 @@
+//! Carrying what waits to the peers that can be reached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use durward_protocol::device::wire::{Delivered, DeviceCallAnswer};
+use durward_protocol::device::{DeviceId, DeviceKeys as _, sign_call, verify_answer};
+use durward_protocol::{ErrorCode, from_json_object};
+use tokio::time::Instant;
+
+use super::client::{Address, CallError, post};
+use super::contact::Contact;
+use super::discovery::mark;
+use super::handlers::DELIVER;
+use super::service::{DeviceService, State};
+use crate::keys::os_rng;
+
+/// How long nothing can happen at most before everything is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+impl DeviceService {
+    /// Delivers for ever: when something new waits, when somebody appears, when a pause is over.
+    pub(crate) async fn run_delivery(self: Arc<Self>) {
+        let mut found = self.discovery.watch();
+        loop {
+            let next = self.start_deliveries().await;
+            let pause = next.map_or(LOOK_AGAIN, |at| at.saturating_duration_since(Instant::now()));
+            let appeared = tokio::select! {
+                () = self.wake.notified() => false,
+                changed = found.changed() => {
+                    if changed.is_err() {
+                        // A search that never finds anything says nothing more.
+                        self.wake.notified().await;
+                    }
+                    true
+                }
+                () = tokio::time::sleep(pause.max(Duration::from_millis(20))) => false,
+            };
+            if appeared {
+                self.notice_found().await;
+            }
+        }
+    }
+
+    /// Peers that are on the network now are tried now.
+    async fn notice_found(&self) {
+        let state = self.desk().await;
+        let peers: Vec<DeviceId> = state.devices.peers().map(|peer| peer.id).collect();
+        for id in peers {
+            if !self.found_at(&state, id).is_empty() {
+                self.contact(id, Contact::try_now);
+            }
+        }
+    }
+
+    /// Starts a delivery to each peer for which something waits and whose pause is over. When the next one is due.
+    async fn start_deliveries(self: &Arc<Self>) -> Option<Instant> {
+        let waiting: Vec<DeviceId> = {
+            // An error is a folder that cannot be read: nothing is sent.
+            let state = self.state().await.ok()?;
+            let ids = state.devices.peers().map(|peer| peer.id);
+            ids.filter(|id| state.devices.outbox(*id).next().is_some()).collect()
+        };
+        let mut next: Option<Instant> = None;
+        for id in waiting {
+            let start = self.contact(id, |contact| {
+                let due = contact.due.is_none_or(|due| due <= Instant::now());
+                if contact.busy || !due {
+                    next = [next, contact.due.filter(|_| !contact.busy)].into_iter().flatten().min();
+                    return false;
+                }
+                contact.busy = true;
+                true
+            });
+            if start {
+                let service = Arc::clone(self);
+                tokio::spawn(async move {
+                    let result = service.deliver_to(id).await;
+                    service.contact(id, |contact| {
+                        contact.busy = false;
+                        match result {
+                            Ok(()) => contact.reached(),
+                            Err(problem) => contact.failed(problem),
+                        }
+                    });
+                    service.tell();
+                    service.wake.notify_one();
+                });
+            }
+        }
+        next
+    }
+
+    /// Where a peer may be: where it was found, then where the owner said.
+    pub(super) fn addresses_of(&self, state: &State, id: DeviceId) -> Vec<Address> {
+        let given = state.devices.peer(id).ok().and_then(|peer| peer.address.as_deref()?.parse().ok());
+        let mut all = self.found_at(state, id);
+        all.extend(given);
+        all
+    }
+
+    /// Where a peer is on the network now.
+    pub(super) fn found_at(&self, state: &State, id: DeviceId) -> Vec<Address> {
+        let Ok(peer) = state.devices.peer(id) else { return Vec::new() };
+        let own = state.keys.public();
+        let theirs =
+            |found: &super::discovery::Found| found.marks.contains(&mark(&found.instance, &own, &peer.keys));
+        let found = self.discovery.found().into_iter().filter(theirs);
+        found.flat_map(|found| found.addresses).take(8).collect()
+    }
+
+    /// Delivers until nothing waits.
+    async fn deliver_to(&self, id: DeviceId) -> Result<(), String> {
+        loop {
+            let (call, peer, addresses) = {
+                let state = self.state().await.map_err(|code| code.message().to_owned())?;
+                let Some(delivery) = state.devices.delivery(id) else { return Ok(()) };
+                let Ok(peer) = state.devices.peer(id).cloned() else { return Ok(()) };
+                let body = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
+                let from = state.devices.this().id;
+                let call = sign_call(DELIVER, from, id, body, state.keys.as_ref(), &mut os_rng());
+                (call, peer, self.addresses_of(&state, id))
+            };
+            if addresses.is_empty() {
+                return Err("it was not found on the network, and no address is set".into());
+            }
+            let mut problem = String::new();
+            let mut answer = None;
+            for address in &addresses {
+                match post::<DeviceCallAnswer>(address, DELIVER, &call, None).await {
+                    Ok((_, got)) => match verify_answer(DELIVER, &call, &got, &peer.keys) {
+                        Ok(()) => {
+                            answer = Some(got);
+                            break;
+                        }
+                        Err(_) => problem = format!("{address}: another device answers there"),
+                    },
+                    Err(error) => problem = explain(&error),
+                }
+            }
+            let Some(answer) = answer else { return Err(problem) };
+            let delivered: Delivered =
+                from_json_object(answer.body.as_bytes()).map_err(|error| error.to_string())?;
+            let now = self.now().wall;
+            let mut state = self.state().await.map_err(|code| code.message().to_owned())?;
+            let first = |state: &State| state.devices.outbox(id).next().map(|waiting| waiting.seq);
+            let before = first(&state);
+            let taken = self.change(&mut state, |devices, _| {
+                devices.acknowledged(id, delivered.ack, now)?;
+                Ok(((), Vec::new()))
+            });
+            match taken.await {
+                Ok(()) => {}
+                Err(ErrorCode::DeviceNotFound) => return Ok(()), // removed meanwhile
+                Err(code) => return Err(code.message().to_owned()),
+            }
+            // Taken, or counted anew: either way something else comes first now.
+            if first(&state) == before {
+                return Err("it takes nothing at the moment".into());
+            }
+        }
+    }
+}
+
+fn explain(error: &CallError) -> String {
+    match error {
+        CallError::Refused(ErrorCode::PairingNotFound) => {
+            "it was paired anew on one side only: pair the two again".into()
+        }
+        CallError::Refused(ErrorCode::BadSignature | ErrorCode::DeviceNotFound) => {
+            "it does not know this device any more: pair the two again".into()
+        }
+        CallError::Refused(ErrorCode::OutboxFull) => "its inbox is full".into(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,191 @@
+//! The vault behind the engine: open for one retrieval, or for as long as the owner chose.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use durward_broker::Now;
+use durward_broker::approval::{ItemChoice, VaultFailure};
+use durward_protocol::{Credential, Domain, Field, RequestId, SecretString, SessionId};
+use durward_vault::{Candidate, OpenVault, Vault, VaultInfo};
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+/// Gives the vault in use now: the owner may choose another while the approver runs.
+pub type VaultSource = Box<dyn Fn() -> Result<Arc<dyn Vault>, durward_vault::Error> + Send + Sync>;
+
+/// One reading: for which request, of what.
+pub(crate) struct Reading {
+    pub(crate) key: (SessionId, RequestId),
+    pub(crate) domain: Domain,
+    pub(crate) item_id: Option<String>,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// Why the vault did not open.
+#[derive(Debug)]
+pub(crate) enum UnlockError {
+    WrongPassword,
+    Missing,
+    Other(String),
+}
+
+/// The vault and its lock.
+pub(crate) struct VaultService {
+    source: VaultSource,
+    kept: Mutex<Option<Kept>>,
+    /// Opened for one request that the owner is approving.
+    once: Mutex<HashMap<(SessionId, RequestId), Box<dyn OpenVault>>>,
+    /// One derivation at a time: each takes 128 MiB, and guesses should queue.
+    deriving: Semaphore,
+}
+
+struct Kept {
+    vault: Arc<dyn OpenVault>,
+    until: OffsetDateTime,
+    /// Whether reading it is a look into memory.
+    at_once: bool,
+}
+
+impl VaultService {
+    pub(crate) fn new(source: VaultSource) -> Self {
+        Self { source, kept: Mutex::new(None), once: Mutex::new(HashMap::new()), deriving: Semaphore::new(1) }
+    }
+
+    /// What the vault says of itself.
+    pub(crate) fn describe(&self) -> Result<VaultInfo, durward_vault::Error> {
+        Ok((self.source)()?.describe())
+    }
+
+    /// Until when the vault stays open, if it is.
+    pub(crate) fn open_until(&self, now: Now) -> Option<OffsetDateTime> {
+        self.kept().as_ref().map(|kept| kept.until).filter(|until| *until > now.steady)
+    }
+
+    /// Opens the vault. Slow by design: a key is derived from the password.
+    pub(crate) async fn unlock(&self, password: SecretString) -> Result<Box<dyn OpenVault>, UnlockError> {
+        let vault = (self.source)().map_err(unlock_error)?;
+        let _turn = self.deriving.acquire().await;
+        let opened = tokio::task::spawn_blocking(move || vault.unlock(&password)).await;
+        opened.map_err(|_| UnlockError::Other("opening the vault failed".into()))?.map_err(unlock_error)
+    }
+
+    /// Keeps an open vault for one request.
+    pub(crate) fn keep_once(&self, key: (SessionId, RequestId), vault: Box<dyn OpenVault>) {
+        self.once().insert(key, vault);
+    }
+
+    /// Drops what was kept for a request and not used.
+    pub(crate) fn forget_once(&self, key: (SessionId, RequestId)) {
+        self.once().remove(&key);
+    }
+
+    /// Keeps an open vault until then.
+    pub(crate) fn keep_until(&self, vault: Box<dyn OpenVault>, until: OffsetDateTime) {
+        let at_once = self.is_builtin();
+        *self.kept() = Some(Kept { vault: Arc::from(vault), until, at_once });
+    }
+
+    /// Locks now. Whether it was open.
+    pub(crate) fn lock(&self) -> bool {
+        self.once().clear();
+        self.kept().take().is_some()
+    }
+
+    /// Locks if the time it was kept for is over. Whether it locked.
+    pub(crate) fn lock_if_due(&self, now: Now) -> bool {
+        let mut kept = self.kept();
+        let due = kept.as_ref().is_some_and(|kept| kept.until <= now.steady);
+        if due {
+            *kept = None;
+        }
+        due
+    }
+
+    /// Whether a reading is a look into memory and not a program to run.
+    pub(crate) fn reads_at_once(&self, what: &Reading, now: Now) -> bool {
+        // Which vault is in use is written in a file: not read for each request while one is kept open.
+        let kept = self.kept().as_ref().filter(|kept| kept.until > now.steady).map(|kept| kept.at_once);
+        match kept {
+            Some(at_once) if !self.once().contains_key(&what.key) => at_once,
+            _ => self.is_builtin(),
+        }
+    }
+
+    fn is_builtin(&self) -> bool {
+        self.describe().is_ok_and(|info| info.provider == "builtin")
+    }
+
+    /// Reads one credential, if the vault is open for this request. May block.
+    pub(crate) fn read(&self, what: &Reading, now: Now) -> Result<Credential, VaultFailure> {
+        let once = self.once().remove(&what.key);
+        if let Some(vault) = once {
+            return read_open(vault.as_ref(), what, now); // dropped, and locked, on return
+        }
+        let kept =
+            self.kept().as_ref().filter(|kept| kept.until > now.steady).map(|kept| Arc::clone(&kept.vault));
+        if let Some(vault) = kept {
+            if vault.is_current() {
+                return read_open(vault.as_ref(), what, now);
+            }
+            self.lock(); // the file changed since: ask for the password again
+        }
+        let vault = (self.source)().map_err(|error| failure(&error))?;
+        let info = vault.describe();
+        if !info.exists {
+            return Err(VaultFailure::Missing);
+        }
+        if info.needs_password {
+            return Err(VaultFailure::Locked);
+        }
+        let open = vault.unlock(&SecretString::new(String::new())).map_err(|error| failure(&error))?;
+        read_open(open.as_ref(), what, now)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn once(&self) -> MutexGuard<'_, HashMap<(SessionId, RequestId), Box<dyn OpenVault>>> {
+        self.once.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Finds and reads. An item that was named must be one that matches the domain: otherwise an agent
+/// could ask for one site and receive the item of another.
+fn read_open(vault: &dyn OpenVault, what: &Reading, now: Now) -> Result<Credential, VaultFailure> {
+    let candidates = vault.find(&what.domain).map_err(|error| failure(&error))?;
+    let item_id = match (&what.item_id, candidates.as_slice()) {
+        (_, []) => return Err(VaultFailure::NotFound),
+        (Some(wanted), all) => {
+            let found = all.iter().find(|candidate| candidate.item_id == *wanted);
+            found.ok_or(VaultFailure::NotFound)?.item_id.clone()
+        }
+        (None, [only]) => only.item_id.clone(),
+        (None, several) => return Err(VaultFailure::Several(several.iter().map(choice).collect())),
+    };
+    vault.read(&item_id, &what.fields, &what.domain, now.wall).map_err(|error| failure(&error))
+}
+
+fn choice(candidate: &Candidate) -> ItemChoice {
+    ItemChoice {
+        item_id: candidate.item_id.clone(),
+        name: candidate.name.clone(),
+        username: candidate.username.clone(),
+    }
+}
+
+fn failure(error: &durward_vault::Error) -> VaultFailure {
+    match error {
+        durward_vault::Error::ItemNotFound { .. } => VaultFailure::NotFound,
+        durward_vault::Error::NotFound { .. } => VaultFailure::Missing,
+        other => VaultFailure::Unavailable(other.to_string()),
+    }
+}
+
+fn unlock_error(error: durward_vault::Error) -> UnlockError {
+    match error {
+        durward_vault::Error::WrongPassword => UnlockError::WrongPassword,
+        durward_vault::Error::NotFound { .. } => UnlockError::Missing,
+        other => UnlockError::Other(other.to_string()),
+    }
+}

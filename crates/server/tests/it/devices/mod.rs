@@ -1,0 +1,7 @@
+//! Two and three servers on this machine that pair and talk over HTTP.
+
+mod machine;
+mod messages;
+mod middle;
+mod origin;
+mod pairing;
