@@ -121,7 +121,9 @@ impl Owner {
             let line = line?;
             println!("    agent │ {line}");
             if let Some(found) = number_code(&line) {
-                say("4. The owner types the code, reads the request, says yes, and gives the vault password.");
+                say(
+                    "4. The owner types the code, reads the request, says yes, and gives the vault password.",
+                );
                 writeln!(owner, "{found}\ny\n{VAULT_PASSWORD}")?;
                 code = found.split_once('-').map(|(_, code)| code.to_owned());
             }
