@@ -70,7 +70,7 @@ impl WaitArgs {
 }
 
 /// Everything about asking: where, of whom, for how long, and under which name to pair.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct FetchArgs {
     #[command(flatten)]
     mode: ModeArgs,
