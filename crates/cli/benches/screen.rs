@@ -94,7 +94,7 @@ fn bench(criterion: &mut Criterion) {
         b.iter(|| black_box(queue.draw(120, 40)));
     });
     for (key, list) in
-        [("w", "queue"), ("s", "sessions"), ("g", "grants"), ("d", "devices"), ("a", "audit records")]
+        [("w", "requests"), ("s", "sessions"), ("g", "grants"), ("d", "devices"), ("a", "audit records")]
     {
         let mut player = full();
         player.play(json!({ "keys": [key, "pagedown", "pagedown"] })).unwrap();
