@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use durward_protocol::device::{AskedRequest, DeviceDecision, DeviceId, DeviceName};
 use durward_protocol::wire::{ConfirmResponse, ExchangeResponse, InitiateResponse};
 use durward_protocol::{
     AgentId, AgentName, Code, Confirmation, Credential, Domain, ErrorCode, Field, GrantId, PairingId,
@@ -10,6 +11,7 @@ use durward_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEntry, ChainHead};
+use super::by_device::RunsOn;
 use super::policy::Policy;
 use super::records::Write;
 use super::view::{GrantView, PairingView, RequestView, SessionView};
@@ -105,6 +107,8 @@ pub enum Event {
         scope: Option<Scope>,
         /// Whether rules of the policy that name agents count for this session.
         apply_rules: bool,
+        /// On which other device the agent runs; `None`: on this one.
+        runs_on: Option<RunsOn>,
     },
     /// The owner refuses one waiting pairing, or all.
     RefusePairing {
@@ -140,6 +144,28 @@ pub enum Event {
         /// The decision.
         decision: Decision,
     },
+    /// The owner decided a request on another device. The caller has checked that the peer `decision.device_id` signed
+    /// it.
+    DecideByDevice {
+        /// Who waits.
+        waiter: Waiter,
+        /// The session.
+        session_id: SessionId,
+        /// The request.
+        request_id: RequestId,
+        /// The device's name here.
+        name: DeviceName,
+        /// What it signed.
+        decision: Box<DeviceDecision>,
+    },
+    /// These peers, and no others, may decide requests from now on. What another one approved and was not released
+    /// waits for the owner again.
+    Approvers {
+        /// Which.
+        devices: Vec<DeviceId>,
+    },
+    /// The vault was unlocked: what devices approved meanwhile is released.
+    VaultOpened,
     /// The owner ends one session, or all.
     RevokeSession {
         /// Who waits.
@@ -469,6 +495,13 @@ pub enum Notice {
         agent_id: AgentId,
         /// What, for a person.
         problem: String,
+    },
+    /// Another device asks this owner about a request that waits there.
+    DeviceAsks {
+        /// Which device.
+        device: DeviceName,
+        /// What waits there.
+        asked: Box<AskedRequest>,
     },
     /// The vault was unlocked for a while, or locked.
     VaultSwitched {

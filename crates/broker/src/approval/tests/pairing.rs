@@ -424,6 +424,7 @@ fn the_owner_may_narrow_the_scope_and_never_widen_it() {
         code: code.duplicate(),
         scope: wider,
         apply_rules: false,
+        runs_on: None,
     });
     assert_eq!(world.code(refused), ErrorCode::InvalidScope);
     let narrow = scope(&["login.example.com"], Some(2));
@@ -434,6 +435,7 @@ fn the_owner_may_narrow_the_scope_and_never_widen_it() {
         code: code.duplicate(),
         scope,
         apply_rules: false,
+        runs_on: None,
     });
     let agent = displaying.verify(&world.exchanged(held)).unwrap();
     assert_eq!(agent.scope, narrow);
