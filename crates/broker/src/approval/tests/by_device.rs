@@ -1,6 +1,8 @@
 //! Decisions on another device: what counts, what does not, and what waits for the vault.
 
-use durward_protocol::device::{AskedState, DecisionWord, DeviceDecision, DeviceId, DeviceName};
+use durward_protocol::device::{
+    AskedRequest, AskedState, DecisionWord, DeviceDecision, DeviceId, DeviceName,
+};
 use durward_protocol::{ApproverKey, CredentialResponse, ErrorCode, Field, RequestId, SecretBytes, Verdict};
 use time::Duration;
 
@@ -11,7 +13,7 @@ use super::{Vault, World};
 
 const LOCKED: Vault = Vault::Fails(VaultFailure::Locked);
 
-fn device(n: u8) -> DeviceId {
+pub(super) fn device(n: u8) -> DeviceId {
     DeviceId::from_bytes([n, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, n]).unwrap()
 }
 
@@ -31,7 +33,10 @@ fn world() -> (World, Agent) {
 fn decision(world: &World, n: u8, id: u8, word: DecisionWord) -> DeviceDecision {
     let asked = world.machine.asked(world.now).into_iter().map(|of| of.asked);
     let asked = asked.into_iter().find(|asked| asked.request_id == RequestId::from_bytes([id; 16]));
-    let asked = asked.unwrap_or_else(|| panic!("nobody is asked about {id}"));
+    about(&asked.unwrap_or_else(|| panic!("nobody is asked about {id}")), n, word)
+}
+
+pub(super) fn about(asked: &AskedRequest, n: u8, word: DecisionWord) -> DeviceDecision {
     DeviceDecision {
         approver_id: asked.approver_id.clone(),
         device_id: device(n),
@@ -43,7 +48,7 @@ fn decision(world: &World, n: u8, id: u8, word: DecisionWord) -> DeviceDecision 
     }
 }
 
-fn send(world: &mut World, agent: &Agent, id: u8, decision: &DeviceDecision) -> Waiter {
+pub(super) fn send(world: &mut World, agent: &Agent, id: u8, decision: &DeviceDecision) -> Waiter {
     let (session_id, request_id) = (agent.session, RequestId::from_bytes([id; 16]));
     let name = name(decision.device_id.as_bytes()[0]);
     let decision = Box::new(decision.clone());

@@ -5,6 +5,7 @@ mod op;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use durward_protocol::device::DecisionWord;
 use durward_protocol::{
     AgentId, Confirmation, Domain, Field, GrantId, Limits, RequestId, Scope, SessionId, Verdict,
 };
@@ -19,6 +20,7 @@ use super::super::{
     Waiter,
 };
 use super::agent::{Agent, Displaying, ask};
+use super::by_device;
 use super::harness::{Vault, World, choice};
 
 type Key = (SessionId, RequestId);
@@ -32,6 +34,8 @@ struct Play {
     checked: HashSet<Waiter>,
     /// Requests the owner approved.
     approved: HashSet<Key>,
+    /// Requests the owner approved on another device that may decide, as far as it still may.
+    approved_there: HashSet<Key>,
     /// Sessions and domains the owner gave grants for.
     granted: HashSet<(SessionId, Domain)>,
     /// Whether the policy ever released the second domain without a question.
@@ -71,6 +75,7 @@ impl Play {
             sent: Vec::new(),
             checked: HashSet::new(),
             approved: HashSet::new(),
+            approved_there: HashSet::new(),
             granted: HashSet::new(),
             allowed: false,
             revoked: HashSet::new(),
@@ -299,6 +304,21 @@ impl Play {
                 }
             }
             Op::Decide(at, id, how) => self.decide(at, id, how),
+            Op::DecideByDevice(at, id, yes) => self.decide_there(at, id, yes),
+            Op::Mark(marked) => {
+                let devices = if marked { vec![by_device::device(2)] } else { Vec::new() };
+                world.handle(Event::Approvers { devices });
+                if !marked {
+                    // What is being written down at this moment leaves; nothing else does.
+                    let machine = &world.machine;
+                    self.approved_there.retain(|key| {
+                        machine.requests.get(key).is_some_and(|request| {
+                            request.open().is_none_or(|open| matches!(open.stage, Stage::Releasing(_)))
+                        })
+                    });
+                }
+            }
+            Op::VaultOpened => world.handle(Event::VaultOpened),
             _ => {}
         }
     }
@@ -330,6 +350,23 @@ impl Play {
             }
         }
         self.world.decide(agent, id, decision);
+    }
+
+    fn decide_there(&mut self, at: u8, id: u8, yes: bool) {
+        let Some(session) = pick(&self.agents, at).map(|agent| agent.session) else { return };
+        let id = self.request_id(session, id);
+        let Some(agent) = pick(&self.agents, at) else { return };
+        let word = if yes { DecisionWord::Approve } else { DecisionWord::Deny };
+        let asked = self.world.machine.asked(self.world.now).into_iter().map(|of| of.asked);
+        let key = (agent.session, RequestId::from_bytes([id; 16]));
+        let Some(asked) = asked.into_iter().find(|asked| (asked.session_id, asked.request_id) == key) else {
+            return;
+        };
+        if yes && self.world.machine.approvers.contains(&by_device::device(2)) {
+            self.approved_there.insert(key);
+        }
+        let decision = by_device::about(&asked, 2, word);
+        by_device::send(&mut self.world, agent, id, &decision);
     }
 
     /// What must hold at any moment.
@@ -372,6 +409,7 @@ impl Play {
         let domain = response.credential.domain.clone().unwrap();
         assert!(
             self.approved.contains(&key)
+                || self.approved_there.contains(&key)
                 || self.allowed && domain.as_str() == DOMAINS[1]
                 || self.granted.contains(&(session, domain)),
             "released without a decision, a grant or a rule"
