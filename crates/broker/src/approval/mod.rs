@@ -10,6 +10,7 @@ mod fatigue;
 mod grant;
 mod heads;
 mod machine;
+mod notice;
 mod pairing;
 mod pairing_end;
 mod pairing_table;

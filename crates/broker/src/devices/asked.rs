@@ -289,7 +289,6 @@ impl Devices {
 
     /// A peer's owner decided. Here only what the peer is: signed by it, for this approver's devices, and marked.
     pub(super) fn take_decision(
-        &self,
         peer: &PeerRecord,
         event: EventId,
         (session_id, request_id): (SessionId, RequestId),

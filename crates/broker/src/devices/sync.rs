@@ -273,7 +273,7 @@ impl Devices {
             EventBody::Request(asked) => Ok(self.take_request(peer, &asked, event.at.get(), bytes, now)),
             EventBody::RequestState(news) => Ok(self.take_news(peer, *news, now)),
             EventBody::Decision { session_id, request_id, decision } => {
-                Ok(self.take_decision(peer, event.id, (session_id, request_id), decision))
+                Ok(Self::take_decision(peer, event.id, (session_id, request_id), decision))
             }
         }
     }

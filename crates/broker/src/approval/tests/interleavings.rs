@@ -1,13 +1,13 @@
 //! Random interleavings of agents, owner, vault, clock, failing store, bad network and crashes.
 
+mod decide;
 mod op;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use durward_protocol::device::DecisionWord;
 use durward_protocol::{
-    AgentId, Confirmation, Domain, Field, GrantId, Limits, RequestId, Scope, SessionId, Verdict,
+    AgentId, Confirmation, Domain, GrantId, Limits, RequestId, Scope, SessionId, Verdict,
 };
 use proptest::prelude::*;
 use time::Duration;
@@ -15,10 +15,7 @@ use time::Duration;
 use op::{Op, op};
 
 use super::super::request::{Request, RequestState, Stage};
-use super::super::{
-    Answer, AuditEvent, Decision, Event, GrantSpec, Policy, Settings, StoredRequestState, VaultFailure,
-    Waiter,
-};
+use super::super::{Answer, AuditEvent, Event, Policy, Settings, StoredRequestState, VaultFailure, Waiter};
 use super::agent::{Agent, Displaying, ask};
 use super::by_device;
 use super::harness::{Vault, World, choice};
@@ -321,52 +318,6 @@ impl Play {
             Op::VaultOpened => world.handle(Event::VaultOpened),
             _ => {}
         }
-    }
-
-    fn decide(&mut self, at: u8, id: u8, how: u8) {
-        let Some(session) = pick(&self.agents, at).map(|agent| agent.session) else { return };
-        let id = self.request_id(session, id);
-        let Some(agent) = pick(&self.agents, at) else { return };
-        let key = (agent.session, RequestId::from_bytes([id; 16]));
-        let views = self.world.machine.waiting_requests(self.world.now);
-        let domain = views.into_iter().find(|v| (v.session_id, v.request_id) == key).map(|v| v.domain);
-        let grant = match how {
-            0 => Some(GrantSpec::Session),
-            1 => Some(GrantSpec::For { seconds: 900 }),
-            2 => Some(GrantSpec::Uses { uses: 1 }),
-            _ => None,
-        };
-        let decision = match how {
-            6 => Decision::Deny { reason: Some("no".into()) },
-            7 => {
-                Decision::Approve { grant, item_id: Some("one".into()), fields: Some(vec![Field::Username]) }
-            }
-            _ => Decision::Approve { grant, item_id: None, fields: None },
-        };
-        if let (Some(domain), true) = (domain, how != 6) {
-            self.approved.insert(key);
-            if grant.is_some() {
-                self.granted.insert((key.0, domain));
-            }
-        }
-        self.world.decide(agent, id, decision);
-    }
-
-    fn decide_there(&mut self, at: u8, id: u8, yes: bool) {
-        let Some(session) = pick(&self.agents, at).map(|agent| agent.session) else { return };
-        let id = self.request_id(session, id);
-        let Some(agent) = pick(&self.agents, at) else { return };
-        let word = if yes { DecisionWord::Approve } else { DecisionWord::Deny };
-        let asked = self.world.machine.asked(self.world.now).into_iter().map(|of| of.asked);
-        let key = (agent.session, RequestId::from_bytes([id; 16]));
-        let Some(asked) = asked.into_iter().find(|asked| (asked.session_id, asked.request_id) == key) else {
-            return;
-        };
-        if yes && self.world.machine.approvers.contains(&by_device::device(2)) {
-            self.approved_there.insert(key);
-        }
-        let decision = by_device::about(&asked, 2, word);
-        by_device::send(&mut self.world, agent, id, &decision);
     }
 
     /// What must hold at any moment.
