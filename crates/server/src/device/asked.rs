@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use durward_broker::approval::{Actor, Answer, AuditEntry, AuditEvent, Event, Notice, RunsOn};
+use durward_broker::approval::{Actor, Answer, Approval, AuditEntry, AuditEvent, Event, Notice, RunsOn};
 use durward_broker::devices::{AskedNews, PeerRecord, PeerRequestKey, Taken};
 use durward_protocol::device::api::{DecidePeerRequest, PeerRequest, PeerRequestDecided, PeerRequests};
 use durward_protocol::device::{AskedState, DeviceId, DeviceName, EventId};
@@ -85,7 +85,7 @@ impl DeviceService {
             }
         }
         let mut state = self.state().await?;
-        let waiting = self.engine.read(|approval, now| approval.asked(now));
+        let waiting = self.engine.read(Approval::asked);
         let outcome = |session_id, request_id| {
             self.engine.read(|approval, _| approval.asked_outcome(session_id, request_id))
         };
