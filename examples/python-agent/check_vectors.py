@@ -10,6 +10,7 @@ import sys
 from datetime import datetime
 
 import spake2
+from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 import durward
@@ -254,6 +255,35 @@ def check_devices(case):
     VerifyKey(durward.unb64(case["ed25519_b"])).verify(signed, durward.unb64(answer["signature"]))
 
 
+def decision_fits(vectors, asked, decision):
+    """Whether an approver takes the decision about what it asked."""
+    names = ("session_id", "request_id", "domain", "reason")
+    parts = [asked[name].encode() for name in names] + [",".join(asked["fields"]).encode(), asked.get("item_id", "").encode()]
+    digest = durward.sha256(durward.lp(*parts))
+    said = (decision["approver_id"].encode(), decision["device_id"].encode(), durward.unb64(decision["digest"]))
+    fields = ",".join(sorted(decision["fields"], key=str.encode)).encode()
+    rest = (decision["decision"].encode(), fields, decision["expires"].encode())
+    signed = durward.lp(b"durward/1 device decision", *said, *rest)
+    try:
+        VerifyKey(durward.unb64(vectors["ed25519"])).verify(signed, durward.unb64(decision["signature"]))
+    except BadSignatureError:
+        return False, digest, signed
+    good = (
+        said == (asked["approver_id"].encode(), vectors["device_id"].encode(), digest)
+        and set(decision["fields"]) <= set(asked["fields"])
+        and bool(decision["fields"]) == (decision["decision"] == "approve")
+    )
+    return good, digest, signed
+
+
+def check_decisions(vectors):
+    for case in vectors["good"]:
+        good, digest, signed = decision_fits(vectors, case["asked"], case["decision"])
+        equal((good, digest.hex(), signed.hex()), (True, case["digest_hex"], case["signed_hex"]), "decision")
+    for case in vectors["bad"]:
+        equal(decision_fits(vectors, case["asked"], case["decision"])[0], False, case["why"])
+
+
 def main():
     own = pathlib.Path(__file__).resolve().parents[2] / "docs" / "vectors"
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else own
@@ -276,6 +306,7 @@ def main():
     check_errors(load(folder, "errors.json"))
     check_receipts(load(folder, "receipts.json"))
     check_devices(load(folder, "device.json"))
+    check_decisions(load(folder, "device_decision.json"))
     print(f"{len(pairings)} pairings, {len(fingerprints)} fingerprints and every other file: good")
 
 

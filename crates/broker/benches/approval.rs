@@ -104,6 +104,7 @@ impl Bench {
             code,
             scope: None,
             apply_rules: false,
+            runs_on: None,
         });
         let [Answer::Exchanged(response)] = answers.as_slice() else { panic!() };
         let message = PakeMessage::parse(&response.pake_message, Side::B).unwrap();

@@ -71,6 +71,10 @@ fn text(notice: &OwnerNotice) -> Option<(String, String)> {
             format!("{} asks for {domain}", harmless(&agent_name.to_string())),
             format!("It says: {}. {answer}", shortened(reason)),
         ),
+        OwnerNotice::DeviceAsks { device, agent_name, domain, reason, .. } => (
+            format!("{} asks for {domain} on {device}", harmless(&agent_name.to_string())),
+            format!("It says: {}. Answer with: durward requests --device", shortened(reason)),
+        ),
         OwnerNotice::RequestExpired { agent_id, domain, .. } => {
             ("A request expired".into(), format!("{agent_id} asked for {domain}, and nobody answered."))
         }

@@ -37,6 +37,13 @@ pub(crate) struct PasswordArgs {
     env: Option<String>,
 }
 
+impl PasswordArgs {
+    /// Whether the owner said where a password is.
+    pub(crate) fn is_given(&self) -> bool {
+        self.stdin || self.file.is_some() || self.env.is_some()
+    }
+}
+
 /// The same for a second, new password; from stdin it is the line after the first password.
 #[derive(Clone, Debug, Default, Args)]
 #[group(multiple = false)]

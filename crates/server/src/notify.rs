@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use durward_broker::accounts::{Alert, LadderAlert};
 use durward_broker::approval::Notice;
+use durward_protocol::device::DeviceName;
 use durward_protocol::{AgentId, AgentName, Domain, Field, PairingNumber, RequestId, SessionId, Verdict};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -56,6 +57,25 @@ pub enum OwnerNotice {
         /// When it stops waiting.
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
+    },
+    /// A request waits on another device, for a decision here.
+    DeviceAsks {
+        /// The device.
+        device: DeviceName,
+        /// The session there.
+        session_id: SessionId,
+        /// The request there.
+        request_id: RequestId,
+        /// The agent.
+        agent_id: AgentId,
+        /// Its name.
+        agent_name: AgentName,
+        /// What for.
+        domain: Domain,
+        /// Fields asked for.
+        fields: Vec<Field>,
+        /// Why, in the agent's words.
+        reason: String,
     },
     /// Nobody decided in time.
     RequestExpired {
@@ -114,6 +134,16 @@ impl OwnerNotice {
                 verdict: Verdict::Expired,
                 ..
             } => Self::RequestExpired { session_id, request_id, agent_id, domain },
+            Notice::DeviceAsks { device, asked } => Self::DeviceAsks {
+                device,
+                session_id: asked.session_id,
+                request_id: asked.request_id,
+                agent_id: asked.agent_id,
+                agent_name: asked.agent_name,
+                domain: asked.domain,
+                fields: asked.fields,
+                reason: asked.reason,
+            },
             Notice::StorageFailed => Self::StorageFailed,
             _ => return None,
         })

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use durward_broker::approval::{Actor, Approval, AuditEntry, AuditEvent, Write};
+use durward_broker::approval::{Actor, Approval, AuditEntry, AuditEvent, Event, Write};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -73,10 +73,14 @@ impl Server {
         let devices = match &config.devices {
             Some(devices) => {
                 let (store, limits, tls) = (engine.store.clone(), Arc::clone(&limits), config.tls.is_some());
-                DeviceService::open(store, &home, clock, devices, limits, listen, tls).await?
+                let engine = Arc::clone(&engine);
+                DeviceService::open(store, engine, &home, clock, devices, limits, listen, tls).await?
             }
             None => None,
         };
+        if devices.is_none() {
+            engine.handle(Event::Approvers { devices: Vec::new() });
+        }
         let tokens = Tokens::new(home.clone());
         tokens.ensure().map_err(Error::file(home.folder()))?;
         let socket = bind_socket(&home.control_socket())?;
@@ -128,6 +132,7 @@ impl Server {
         if let Some(devices) = &devices {
             timers.push(tokio::spawn(Arc::clone(devices).run_timer()));
             timers.push(tokio::spawn(Arc::clone(devices).run_delivery()));
+            timers.push(tokio::spawn(Arc::clone(devices).run_asked()));
         }
         if !config.notifiers.is_empty() {
             timers.push(tokio::spawn(notify::run(engine.watch(), config.notifiers)));

@@ -82,6 +82,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0010_decided_by.sql"),
         include_str!("../migrations/postgres/0010_decided_by.sql"),
     ),
+    (
+        15,
+        "device_approval",
+        include_str!("../migrations/sqlite/0015_device_approval.sql"),
+        include_str!("../migrations/postgres/0015_device_approval.sql"),
+    ),
 ];
 
 pub(crate) async fn open_sqlite(

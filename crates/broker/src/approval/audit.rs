@@ -133,6 +133,8 @@ pub enum AuditEvent {
     DeviceChanged,
     /// A message went to a peer or came from one.
     DeviceMessage,
+    /// The owner decided a request on another device, or on this one a request of another.
+    DeviceDecision,
     /// What an agent has seen of this log is not what is in it, or the agent's own record changed.
     HeadsDiffer,
     /// Something of another part of the product: `detail` says what.
@@ -168,6 +170,7 @@ impl AuditEvent {
             Self::DeviceRemoved => "device_removed",
             Self::DeviceChanged => "device_changed",
             Self::DeviceMessage => "device_message",
+            Self::DeviceDecision => "device_decision",
             Self::HeadsDiffer => "heads_differ",
             Self::Other => "other",
         }

@@ -6,11 +6,12 @@ use rand_core::CryptoRng;
 use time::OffsetDateTime;
 
 use super::audit::{Actor, AuditEvent};
+use super::by_device::device_setting;
 use super::commit::InFlight;
 use super::event::{Answer, Notice, Waiter};
 use super::machine::{Approval, Deadline, Step};
 use super::pairing_end::pairing_failed;
-use super::pairing_table::{State, Verified};
+use super::pairing_table::{Said, State, Verified};
 use super::records::Write;
 use super::ruled::rules_setting;
 use super::session::Session;
@@ -108,7 +109,7 @@ impl Approval {
         let Some(pairing) = self.pairings.all.get_mut(&pairing_id) else { return };
         let replaces = self.by_agent.contains_key(&pairing.offer.agent_id);
         let full = !replaces && self.sessions.len() >= self.settings.max_sessions;
-        let bound = pairing.apply_rules;
+        let said = pairing.said.clone();
         let State::Verified { verified, committing, .. } = &mut pairing.state else { return };
         let stored = verified.keys.expose_stored();
         let identity = verified.session_id.to_string();
@@ -121,11 +122,12 @@ impl Approval {
         *committing = true;
         let session = Session::new(&pairing.offer, verified_parts(verified), &self.settings);
         entry.session_id = Some(session_id);
-        entry.detail = bound.then(|| "with rules that name it".to_owned());
+        entry.detail = said_detail(&said);
         // A session that this one replaces ends when this is on disk. A crash between the two leaves both
         // in the store, and the next start ends the older.
         let mut writes = vec![Write::Session(session.record), Write::Audit(entry)];
-        writes.extend(bound.then(|| rules_setting(session_id, true)));
+        writes.extend(said.apply_rules.then(|| rules_setting(session_id, true)));
+        writes.extend(said.runs_on.as_ref().map(|runs_on| device_setting(session_id, Some(runs_on))));
         self.commit(step, InFlight::Confirm(pairing_id), writes);
     }
 
@@ -146,7 +148,8 @@ impl Approval {
         let parts = verified_parts(&verified);
         let mut session = Session::new(&pairing.offer, parts, &self.settings);
         session.keys = Some(verified.keys);
-        session.named_rules = pairing.apply_rules;
+        session.named_rules = pairing.said.apply_rules;
+        session.runs_on = pairing.said.runs_on;
         let response =
             ConfirmResponse { active: true, expires_at: Timestamp::new(session.ends_at(&self.settings)) };
         let id = verified.session_id;
@@ -175,6 +178,14 @@ impl Approval {
             self.schedule(at, Deadline::Pairing(pairing_id));
         }
     }
+}
+
+/// What the owner said with the code, for the log.
+fn said_detail(said: &Said) -> Option<String> {
+    let rules = said.apply_rules.then(|| "with rules that name it".to_owned());
+    let device = said.runs_on.as_ref().map(ToString::to_string);
+    let all: Vec<String> = rules.into_iter().chain(device).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// What a new session is made of.

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use durward_protocol::device::DeviceName;
 use durward_protocol::{Credential, ErrorCode, Field, GrantId, Verdict};
 use rand_core::CryptoRng;
 
 use super::audit::Actor;
+use super::by_device::ByDevice;
 use super::commit::InFlight;
 use super::event::{Answer, Decision, Effect, GrantSpec, ItemChoice, Notice, Ticket, VaultFailure, Waiter};
 use super::machine::{Approval, Step};
@@ -24,6 +26,8 @@ pub const MAX_DENIAL_BYTES: usize = 512;
 pub(super) enum By {
     /// The owner, just now.
     Owner { waiter: Waiter, grant: Option<GrantSpec>, fields: Vec<Field> },
+    /// The owner, on another device. Nobody waits when the vault was locked then.
+    Device { waiter: Option<Waiter>, device: ByDevice },
     /// A standing grant.
     Grant(GrantId),
     /// A rule of the policy.
@@ -45,13 +49,21 @@ impl By {
     pub(super) fn owner(&self) -> Option<Waiter> {
         match self {
             Self::Owner { waiter, .. } => Some(*waiter),
+            Self::Device { waiter, .. } => *waiter,
             Self::Grant(_) | Self::Policy(_) => None,
+        }
+    }
+
+    pub(super) fn device(&self) -> Option<DeviceName> {
+        match self {
+            Self::Device { device, .. } => Some(device.name.clone()),
+            Self::Owner { .. } | Self::Grant(_) | Self::Policy(_) => None,
         }
     }
 
     pub(super) fn actor(&self) -> Actor {
         match self {
-            Self::Owner { .. } => Actor::Owner,
+            Self::Owner { .. } | Self::Device { .. } => Actor::Owner,
             Self::Grant(_) => Actor::Grant,
             Self::Policy(_) => Actor::Policy,
         }
@@ -82,6 +94,7 @@ impl Approval {
         }
         match decision {
             Decision::Deny { reason } => {
+                self.decided_on(key, None);
                 let reason = reason.filter(|text| !text.trim().is_empty()).map(|text| shorten(&text));
                 for other in self.alike(key) {
                     let reason = reason.clone();
@@ -252,6 +265,7 @@ impl Approval {
                 }
                 step.reply(*waiter, answer);
             }
+            By::Device { waiter, device } => self.device_failed(step, key, *waiter, device, answer, offered),
             By::Policy(ByRule { waited: true, .. }) => self.wait_on(step, key, offered),
             By::Grant(_) | By::Policy(_) => self.ask_after_all(step, key, unsaved, granted, offered),
         }

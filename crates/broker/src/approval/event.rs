@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use durward_protocol::device::{DeviceDecision, DeviceId, DeviceName};
 use durward_protocol::wire::{ConfirmResponse, ExchangeResponse, InitiateResponse};
 use durward_protocol::{
     AgentId, AgentName, Code, Confirmation, Credential, Domain, ErrorCode, Field, GrantId, PairingId,
@@ -10,9 +11,11 @@ use durward_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEntry, ChainHead};
+use super::by_device::RunsOn;
+pub use super::notice::Notice;
 use super::policy::Policy;
 use super::records::Write;
-use super::view::{GrantView, PairingView, RequestView, SessionView};
+use super::view::SessionView;
 
 /// Somebody who waits for an answer: one call of the API. Made by the caller, unique while it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,6 +108,8 @@ pub enum Event {
         scope: Option<Scope>,
         /// Whether rules of the policy that name agents count for this session.
         apply_rules: bool,
+        /// On which other device the agent runs; `None`: on this one.
+        runs_on: Option<RunsOn>,
     },
     /// The owner refuses one waiting pairing, or all.
     RefusePairing {
@@ -140,6 +145,28 @@ pub enum Event {
         /// The decision.
         decision: Decision,
     },
+    /// The owner decided a request on another device. The caller has checked that the peer `decision.device_id` signed
+    /// it.
+    DecideByDevice {
+        /// Who waits.
+        waiter: Waiter,
+        /// The session.
+        session_id: SessionId,
+        /// The request.
+        request_id: RequestId,
+        /// The device's name here.
+        name: DeviceName,
+        /// What it signed.
+        decision: Box<DeviceDecision>,
+    },
+    /// These peers, and no others, may decide requests from now on. What another one approved and was not released
+    /// waits for the owner again.
+    Approvers {
+        /// Which.
+        devices: Vec<DeviceId>,
+    },
+    /// The vault was unlocked: what devices approved meanwhile is released.
+    VaultOpened,
     /// The owner ends one session, or all.
     RevokeSession {
         /// Who waits.
@@ -383,98 +410,4 @@ impl Answer {
     pub fn error(code: ErrorCode) -> Self {
         Self::Error { code, approver_time: None, detail: None }
     }
-}
-
-/// Something the owner's screens show.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Notice {
-    /// An agent waits for its code.
-    PairingWaiting {
-        /// Which.
-        pairing: PairingView,
-    },
-    /// A pairing is over without a session.
-    PairingOver {
-        /// Which.
-        number: PairingNumber,
-        /// Whose.
-        agent_id: AgentId,
-        /// Why, for a person.
-        why: String,
-    },
-    /// A session is live.
-    Paired {
-        /// Which.
-        session: SessionView,
-    },
-    /// A session ended.
-    SessionEnded {
-        /// Which.
-        session_id: SessionId,
-        /// Whose.
-        agent_id: AgentId,
-        /// Why, a stable word.
-        why: String,
-    },
-    /// A request waits for the owner.
-    RequestWaiting {
-        /// Which.
-        request: RequestView,
-    },
-    /// A request has its verdict.
-    RequestOver {
-        /// Which.
-        session_id: SessionId,
-        /// Which.
-        request_id: RequestId,
-        /// Whose.
-        agent_id: AgentId,
-        /// What for.
-        domain: Domain,
-        /// How it ended.
-        verdict: Verdict,
-        /// Who decided.
-        by: super::audit::Actor,
-    },
-    /// A grant was given.
-    GrantCreated {
-        /// Which.
-        grant: GrantView,
-    },
-    /// A grant ended.
-    GrantEnded {
-        /// Which.
-        grant_id: GrantId,
-        /// Why, a stable word.
-        why: String,
-    },
-    /// Pairing was closed or opened.
-    PairingSwitched {
-        /// Whether agents may pair.
-        open: bool,
-    },
-    /// An agent was paused or resumed.
-    AgentSwitched {
-        /// Which.
-        agent_id: AgentId,
-        /// Since when and why; nothing when it was resumed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        paused: Option<super::fatigue::Paused>,
-    },
-    /// What an agent has seen of the audit log is not what is in it, or its own record changed.
-    HeadsDiffer {
-        /// Which.
-        agent_id: AgentId,
-        /// What, for a person.
-        problem: String,
-    },
-    /// The vault was unlocked for a while, or locked.
-    VaultSwitched {
-        /// Whether it is open beyond one retrieval.
-        unlocked: bool,
-    },
-    /// The approver could not write to its store: nothing was released.
-    StorageFailed,
 }

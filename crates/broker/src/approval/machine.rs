@@ -1,7 +1,8 @@
 //! The machine: its state, its one entrance, and the bookkeeping that all parts share.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use durward_protocol::device::DeviceId;
 use durward_protocol::{
     AgentId, ApproverKey, ErrorCode, GrantId, MAX_NONCES, PairingId, RequestId, RestKey, SessionId, Timestamp,
 };
@@ -14,7 +15,7 @@ use super::event::{Answer, Effect, Event, Notice, Ticket, Waiter};
 use super::fatigue::Fatigue;
 use super::grant::Grant;
 use super::heads::KnownHeads;
-use super::pairing_table::PairingTable;
+use super::pairing_table::{PairingTable, Said};
 use super::past::Memory;
 use super::policy::Policy;
 use super::records::Write;
@@ -54,6 +55,8 @@ pub struct Approval {
     pub(super) policy: Policy,
     pub(super) known_heads: KnownHeads,
     pub(super) memory: Memory,
+    /// Other devices on which the owner may decide.
+    pub(super) approvers: HashSet<DeviceId>,
     agenda: BTreeMap<(OffsetDateTime, u64), Deadline>,
     /// Ends that must reach the store even if a commit fails: they go along with the next one.
     pub(super) backlog: Vec<Write>,
@@ -120,6 +123,7 @@ impl Approval {
             policy: Policy::default(),
             known_heads: KnownHeads::default(),
             memory: Memory::default(),
+            approvers: HashSet::new(),
             settings,
             approver,
             rest,
@@ -171,8 +175,8 @@ impl Approval {
                 self.revoke_by_agent(&mut step, waiter, session_id, &payload);
             }
             Event::WaitOver { waiter } => self.wait_over(&mut step, waiter),
-            Event::TypeCode { waiter, number, code, scope, apply_rules } => {
-                self.type_code(&mut step, waiter, number, &code, scope, apply_rules);
+            Event::TypeCode { waiter, number, code, scope, apply_rules, runs_on } => {
+                self.type_code(&mut step, waiter, number, &code, scope, Said { apply_rules, runs_on });
             }
             Event::RefusePairing { waiter, number } => self.refuse_pairing(&mut step, waiter, number),
             Event::SwitchPairing { waiter, open } => self.switch_pairing(&mut step, waiter, open),
@@ -182,6 +186,11 @@ impl Approval {
             Event::Decide { waiter, session_id, request_id, decision } => {
                 self.decide(&mut step, waiter, (session_id, request_id), decision);
             }
+            Event::DecideByDevice { waiter, session_id, request_id, name, decision } => {
+                self.decide_by_device(&mut step, waiter, (session_id, request_id), name, *decision);
+            }
+            Event::Approvers { devices } => self.set_approvers(&mut step, devices),
+            Event::VaultOpened => self.vault_opened(&mut step),
             Event::RevokeSession { waiter, session_id } => {
                 self.revoke_by_owner(&mut step, waiter, session_id);
             }

@@ -1,6 +1,7 @@
 //! Pairings, sessions, requests, decisions, grants and the audit log.
 
 mod audit;
+mod by_device;
 mod commit;
 mod confirm;
 mod decision;
@@ -9,6 +10,7 @@ mod fatigue;
 mod grant;
 mod heads;
 mod machine;
+mod notice;
 mod pairing;
 mod pairing_end;
 mod pairing_table;
@@ -29,6 +31,7 @@ mod tests;
 mod view;
 
 pub use audit::{Actor, AuditEntry, AuditEvent, AuditRecord, ChainError, ChainHead};
+pub use by_device::{AskedOf, RunsOn};
 pub use decision::MAX_DENIAL_BYTES;
 pub use event::{
     Answer, Decision, Effect, Event, GrantSpec, ItemChoice, Notice, Ticket, VaultFailure, Waiter,
@@ -45,6 +48,5 @@ pub use policy::{
 pub use records::{
     Ended, GrantRecord, NonceRecord, RequestRecord, SessionRecord, Snapshot, StoredRequestState, Write,
 };
-pub use request::request_digest;
 pub use settings::Settings;
 pub use view::{GrantView, PairingView, RequestView, SessionView};

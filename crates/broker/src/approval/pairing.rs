@@ -18,7 +18,7 @@ use rand_core::CryptoRng;
 use super::audit::{Actor, AuditEntry, AuditEvent};
 use super::event::{Answer, Notice, Waiter};
 use super::machine::{Approval, Deadline, Held, Step};
-use super::pairing_table::{Pairing, State};
+use super::pairing_table::{Pairing, Said, State};
 use super::records::Write;
 use super::view::PairingView;
 use crate::Now;
@@ -66,7 +66,7 @@ impl Approval {
         let expires_at = now + self.settings.code_life;
         let until = now + self.settings.pairing_grace;
         let state = State::Offered { until };
-        let pairing = Pairing { offer, number, expires_at, apply_rules: false, state };
+        let pairing = Pairing { offer, number, expires_at, said: Said::default(), state };
         self.pairings.all.insert(pairing_id, pairing);
         self.schedule(until, Deadline::Pairing(pairing_id));
         let response = InitiateResponse {
@@ -154,7 +154,7 @@ impl Approval {
         number: Option<PairingNumber>,
         code: &Code,
         scope: Option<Scope>,
-        apply_rules: bool,
+        said: Said,
     ) {
         self.end_due_pairings(step);
         let pairing_id = match self.meant(number) {
@@ -175,7 +175,7 @@ impl Approval {
         }
         self.schedule(typed_until, Deadline::Typed);
         if let Some(pairing) = self.pairings.all.get_mut(&pairing_id) {
-            pairing.apply_rules = apply_rules;
+            pairing.said = said;
         }
         self.answer_pairing(step, waiter, pairing_id, code, scope);
     }

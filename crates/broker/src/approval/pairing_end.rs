@@ -7,7 +7,7 @@ use super::audit::{Actor, AuditEvent};
 use super::event::{Answer, Notice, Waiter};
 use super::machine::{Approval, Deadline, Step};
 use super::pairing::offer_entry;
-use super::pairing_table::{Pairing, State};
+use super::pairing_table::{Pairing, Said, State};
 use super::records::Write;
 
 const NOT_CONFIRMED: &str = "not confirmed: the code was wrong or somebody else tried";
@@ -68,7 +68,7 @@ impl Approval {
                 offer: pairing.offer.clone(),
                 number: pairing.number,
                 expires_at: until,
-                apply_rules: false,
+                said: Said::default(),
                 state: State::Refused { until },
             };
             self.pairing_over(step, pairing, Actor::Owner, ErrorCode::PairingRefused, why);

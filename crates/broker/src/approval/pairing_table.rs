@@ -13,6 +13,7 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::by_device::RunsOn;
 use super::event::Waiter;
 
 /// All pairings under way, and the codes that were tried.
@@ -30,9 +31,18 @@ pub(super) struct Pairing {
     pub(super) offer: PairingOffer,
     pub(super) number: PairingNumber,
     pub(super) expires_at: OffsetDateTime,
-    /// The owner's yes to rules that name agents.
-    pub(super) apply_rules: bool,
+    /// What the owner said with the code.
+    pub(super) said: Said,
     pub(super) state: State,
+}
+
+/// What the owner says with a code, beside the scope.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    /// Yes to rules that name agents.
+    pub(super) apply_rules: bool,
+    /// On which other device the agent runs.
+    pub(super) runs_on: Option<RunsOn>,
 }
 
 pub(super) enum State {

@@ -38,6 +38,7 @@ impl Approval {
         if let Err(code) = self.may_release(step, key, by) {
             return match by {
                 By::Owner { waiter, .. } => step.refuse(*waiter, code),
+                By::Device { waiter, .. } => self.device_refused(step, key, *waiter, code),
                 By::Policy(ByRule { waited: true, .. }) => self.wait_on(step, key, Vec::new()),
                 By::Grant(_) | By::Policy(_) => self.ask_after_all(step, key, unsaved, false, Vec::new()),
             };
@@ -62,6 +63,7 @@ impl Approval {
         }
         match by {
             By::Owner { .. } => Ok(()),
+            By::Device { device, .. } => self.still_counts(step.now, device),
             By::Grant(id) if self.grants.get(id).is_some_and(|grant| grant.is_live(step.now.steady)) => {
                 Ok(())
             }
@@ -86,6 +88,7 @@ impl Approval {
         let details = self.requests.get(&key)?.details()?;
         let allowed = match by {
             By::Owner { fields, .. } => fields.clone(),
+            By::Device { device, .. } => device.fields.clone(),
             By::Grant(_) | By::Policy(_) => details.fields.clone(),
         };
         retain_fields(&mut credential, &allowed);
@@ -125,6 +128,10 @@ impl Approval {
         if let By::Policy(rule) = &release.by {
             let item = audit.detail.take().map(|item| format!("{item}; ")).unwrap_or_default();
             audit.detail = Some(format!("{item}{}", rule.detail));
+        }
+        if let By::Device { device, .. } = &release.by {
+            let item = audit.detail.take().map(|item| format!("{item}; ")).unwrap_or_default();
+            audit.detail = Some(format!("{item}approved on {device}"));
         }
         let released = StoredRequestState::Released { at: step.now.steady };
         let mut writes: Vec<Write> =
@@ -205,6 +212,7 @@ impl Approval {
         let plaintext = release.response.to_plaintext(header).map_err(durward_protocol::Error::code);
         let sealed = plaintext.and_then(|plaintext| session.seal(&plaintext, step.rng));
         let actor = release.by.actor();
+        self.decided_on(key, release.by.device());
         match sealed {
             Ok(payload) => self.answered(step, key, Verdict::Approved, None, &Arc::from(payload), actor),
             Err(code) => self.drop_request(step, key, code),
@@ -216,6 +224,15 @@ impl Approval {
             By::Owner { waiter, .. } => {
                 self.approved(step, key.0);
                 step.reply(waiter, Answer::Decided { verdict: Verdict::Approved, fields: release.fields });
+            }
+            By::Device { waiter, .. } => {
+                self.approved(step, key.0);
+                if let Some(waiter) = waiter {
+                    step.reply(
+                        waiter,
+                        Answer::Decided { verdict: Verdict::Approved, fields: release.fields },
+                    );
+                }
             }
             By::Grant(id) => self.end_grant_if_used_up(step, id),
             By::Policy(_) => {}
@@ -233,6 +250,7 @@ impl Approval {
                 step.refuse(*waiter, ErrorCode::StorageFailed);
                 self.let_go(step, key);
             }
+            By::Device { waiter, .. } => self.device_refused(step, key, *waiter, ErrorCode::StorageFailed),
             By::Grant(id) => {
                 if let Some(grant) = self.grants.get_mut(id) {
                     grant.record.uses = grant.record.uses.saturating_sub(1);

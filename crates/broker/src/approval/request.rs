@@ -11,14 +11,13 @@
 
 use std::sync::Arc;
 
-use durward_protocol::{
-    CredentialRequest, Domain, ErrorCode, Field, Header, RequestId, SessionId, Verdict, lp_all,
-};
+use durward_protocol::device::{DeviceName, request_digest};
+use durward_protocol::{CredentialRequest, Domain, ErrorCode, Field, Header, RequestId, SessionId, Verdict};
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use super::audit::{Actor, AuditEvent};
+use super::by_device::ByDevice;
 use super::commit::InFlight;
 use super::decision::By;
 use super::event::{Answer, ItemChoice, Notice, Ticket, Waiter};
@@ -36,6 +35,8 @@ pub(super) type RequestKey = (SessionId, RequestId);
 pub(super) struct Request {
     pub(super) digest: [u8; 32],
     pub(super) forget_at: OffsetDateTime,
+    /// The other device on which the owner decided it.
+    pub(super) decided_on: Option<DeviceName>,
     pub(super) state: RequestState,
 }
 
@@ -54,6 +55,8 @@ pub(super) enum RequestState {
 pub(super) struct Open {
     pub(super) details: Details,
     pub(super) waiters: Vec<Waiter>,
+    /// Approved on another device; the vault was locked.
+    pub(super) approved: Option<ByDevice>,
     pub(super) stage: Stage,
 }
 
@@ -120,27 +123,6 @@ impl Request {
             _ => None,
         }
     }
-}
-
-/// What the same id must mean again. Device decisions sign the same digest.
-pub fn request_digest(
-    session_id: &SessionId,
-    id: &RequestId,
-    domain: &Domain,
-    reason: &str,
-    fields: &[Field],
-    item_id: Option<&str>,
-) -> [u8; 32] {
-    let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
-    let bytes = lp_all(&[
-        session_id.to_string().as_bytes(),
-        id.to_string().as_bytes(),
-        domain.as_str().as_bytes(),
-        reason.as_bytes(),
-        names.join(",").as_bytes(),
-        item_id.unwrap_or_default().as_bytes(),
-    ]);
-    Sha256::digest(bytes).into()
 }
 
 impl Approval {
@@ -224,9 +206,11 @@ impl Approval {
         let open = Open {
             details,
             waiters: vec![waiter],
+            approved: None,
             stage: Stage::Creating { granted: false, choices: Vec::new() },
         };
-        let entry = Request { digest, forget_at, state: RequestState::Open(Box::new(open)) };
+        let state = RequestState::Open(Box::new(open));
+        let entry = Request { digest, forget_at, decided_on: None, state };
         self.requests.insert(key, entry);
         self.pending += 1;
         if let Some(session) = self.sessions.get_mut(&key.0) {

@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 use time::{Duration, OffsetDateTime};
 
 use super::audit::{Actor, AuditEvent};
+use super::by_device::approved_setting;
 use super::commit::InFlight;
 use super::decision::By;
 use super::event::{Answer, Notice, Waiter};
@@ -115,6 +116,7 @@ impl Approval {
             if let Some(owner) = owner {
                 step.refuse(owner, ErrorCode::StorageFailed);
             }
+            self.decided_on(key, None);
             self.let_go(step, key);
             if actor == Actor::Policy {
                 self.schedule(step.now.steady + Duration::seconds(1), Deadline::Judge);
@@ -155,6 +157,9 @@ impl Approval {
         let answered = RequestState::Answered { verdict, reason, by, payload: Arc::clone(payload), until };
         let RequestState::Open(open) = std::mem::replace(&mut request.state, answered) else { return };
         self.no_longer_open(key);
+        if open.approved.is_some() {
+            step.save(vec![approved_setting(key, None)]);
+        }
         for waiter in open.waiters {
             self.held.remove(&waiter);
             step.reply(waiter, Answer::Answered { payload: Arc::clone(payload) });

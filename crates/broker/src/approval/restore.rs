@@ -43,6 +43,7 @@ impl Approval {
             self.restore_session(&mut step, record);
         }
         self.restore_rules(&mut step, &snapshot.settings);
+        self.restore_runs_on(&mut step, &snapshot.settings);
         for record in snapshot.nonces {
             self.restore_nonce(now, record);
         }
@@ -52,6 +53,7 @@ impl Approval {
         for record in snapshot.requests {
             self.restore_request(&mut step, record);
         }
+        self.restore_approved(&mut step, &snapshot.settings);
         self.end_waiting_of_paused(&mut step);
         self.request_sweep(now.steady);
         step.effects
@@ -139,7 +141,8 @@ impl Approval {
                     created_at: record.created_at,
                     expires_at,
                 };
-                RequestState::Open(Box::new(Open { details, waiters: Vec::new(), stage: Stage::waiting() }))
+                let (waiters, approved, stage) = (Vec::new(), None, Stage::waiting());
+                RequestState::Open(Box::new(Open { details, waiters, approved, stage }))
             }
             // The sealed bytes died with the process that held them.
             StoredRequestState::Released { .. } => {
@@ -147,7 +150,8 @@ impl Approval {
             }
             StoredRequestState::Ended { verdict, reason, by } => RequestState::Over { verdict, reason, by },
         };
-        self.requests.insert(key, Request { digest: record.digest, forget_at, state });
+        let request = Request { digest: record.digest, forget_at, decided_on: None, state };
+        self.requests.insert(key, request);
         self.schedule(expires_at.max(step.now.steady), Deadline::Request(key));
     }
 

@@ -11,6 +11,7 @@ use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 use super::audit::{Actor, AuditEvent};
+use super::by_device::{RunsOn, device_setting};
 use super::confirm::NewSession;
 use super::event::{Answer, Notice, Waiter};
 use super::machine::{Approval, Deadline, Step};
@@ -37,6 +38,8 @@ pub(super) struct Session {
     pub(super) grants: HashSet<GrantId>,
     /// Whether rules of the policy that name agents count.
     pub(super) named_rules: bool,
+    /// The other device on which the agent runs.
+    pub(super) runs_on: Option<RunsOn>,
     pub(super) last_saved: OffsetDateTime,
     /// Until then an answer can be fetched.
     pub(super) answer_until: Option<OffsetDateTime>,
@@ -73,6 +76,7 @@ impl Session {
             open_requests: HashSet::new(),
             grants: HashSet::new(),
             named_rules: false,
+            runs_on: None,
             answer_until: None,
         }
     }
@@ -313,6 +317,9 @@ impl Approval {
         writes.push(Write::Audit(entry));
         if session.named_rules {
             writes.push(rules_setting(id, false));
+        }
+        if session.runs_on.is_some() {
+            writes.push(device_setting(id, None));
         }
         let agent_id = session.record.agent_id.clone();
         if self.by_agent.get(&agent_id) == Some(&id) {

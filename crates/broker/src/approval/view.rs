@@ -1,5 +1,6 @@
 //! What can be seen of the machine's state: no secrets, plain data.
 
+use durward_protocol::device::DeviceName;
 use durward_protocol::wire::SessionStatus;
 use durward_protocol::{
     AgentId, AgentName, Domain, ErrorCode, Field, GrantId, Limits, PairingId, PairingNumber, RequestId,
@@ -8,6 +9,7 @@ use durward_protocol::{
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::by_device::RunsOn;
 use super::event::ItemChoice;
 use super::machine::Approval;
 use super::request::{RequestKey, Stage};
@@ -82,6 +84,9 @@ pub struct SessionView {
     /// Whether rules of the policy that name agents count for it.
     #[serde(default)]
     pub named_rules: bool,
+    /// The other device on which the agent runs, as the owner said with the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_on: Option<RunsOn>,
 }
 
 /// A request that waits for the owner.
@@ -114,6 +119,9 @@ pub struct RequestView {
     /// releases this one only; a denial ends them all.
     #[serde(default)]
     pub alike: usize,
+    /// The device on which the owner approved it, while it waits for the next unlock of the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<DeviceName>,
     /// Whether somebody is deciding it now.
     pub deciding: bool,
     /// Items to choose from, once the vault was asked.
@@ -203,6 +211,7 @@ impl Approval {
             waiting: session.open_requests.len(),
             paused: self.is_paused(&record.agent_id),
             named_rules: session.named_rules,
+            runs_on: session.runs_on.clone(),
         })
     }
 
@@ -241,6 +250,7 @@ impl Approval {
             scope: session.record.scope.limits().clone(),
             granted,
             alike: self.alike(key).len(),
+            approved_by: open.approved.as_ref().map(|device| device.name.clone()),
             deciding,
             choices,
             created_at: details.created_at,

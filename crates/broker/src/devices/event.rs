@@ -1,14 +1,21 @@
 //! The messages between peers, inside their seals.
 
 use durward_protocol::device::api::{MAX_DROP_BYTES, MAX_FILE_NAME_CHARS};
-use durward_protocol::device::{DeviceId, DeviceName, DevicePublic, EventId};
+use durward_protocol::device::{
+    AskedRequest, AskedState, DeviceDecision, DeviceId, DeviceName, DevicePublic, EventId,
+};
 use durward_protocol::{
-    Error, Timestamp, base64url_array, base64url_encode, from_json_object, is_deceptive, lp,
+    Error, RequestId, SessionId, Timestamp, base64url_array, base64url_encode, from_json_object,
+    is_deceptive, lp,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::asked::AskedNews;
 use super::clock::VectorClock;
+
+/// Longest header that is sent: with the largest payload it is what a receiver opens.
+const MAX_HEADER_BYTES: usize = 30_000;
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,10 +28,24 @@ pub enum EventKind {
     DeviceRemoved,
     /// A device the receiver may want to know.
     Introduction,
+    /// A request of an agent, for the receiver's owner to decide.
+    Request,
+    /// How such a request stands.
+    RequestState,
+    /// The owner's decision.
+    Decision,
 }
 
 impl EventKind {
-    const ALL: [Self; 4] = [Self::Drop, Self::DeviceRenamed, Self::DeviceRemoved, Self::Introduction];
+    const ALL: [Self; 7] = [
+        Self::Drop,
+        Self::DeviceRenamed,
+        Self::DeviceRemoved,
+        Self::Introduction,
+        Self::Request,
+        Self::RequestState,
+        Self::Decision,
+    ];
 
     /// The word in store and lists.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +54,9 @@ impl EventKind {
             Self::DeviceRenamed => "device_renamed",
             Self::DeviceRemoved => "device_removed",
             Self::Introduction => "introduction",
+            Self::Request => "request",
+            Self::RequestState => "request_state",
+            Self::Decision => "decision",
         }
     }
 
@@ -71,6 +95,19 @@ pub enum EventBody {
         /// Its keys.
         keys: DevicePublic,
     },
+    /// A request of an agent waits at the sender; its owner may decide it at the receiver.
+    Request(Box<AskedRequest>),
+    /// How such a request stands.
+    RequestState(Box<AskedNews>),
+    /// The owner decided at the sender what waits at the receiver.
+    Decision {
+        /// The session there.
+        session_id: SessionId,
+        /// The request there.
+        request_id: RequestId,
+        /// Signed by the sender.
+        decision: Box<DeviceDecision>,
+    },
 }
 
 impl EventBody {
@@ -81,6 +118,9 @@ impl EventBody {
             Self::DeviceRenamed { .. } => EventKind::DeviceRenamed,
             Self::DeviceRemoved { .. } => EventKind::DeviceRemoved,
             Self::Introduction { .. } => EventKind::Introduction,
+            Self::Request(_) => EventKind::Request,
+            Self::RequestState(_) => EventKind::RequestState,
+            Self::Decision { .. } => EventKind::Decision,
         }
     }
 }
@@ -124,6 +164,25 @@ enum Body {
     Removed { device_id: DeviceId },
     #[serde(rename = "device.introduction")]
     Introduction { device_id: DeviceId, name: String, x25519: String, ed25519: String },
+    #[serde(rename = "device.request")]
+    Request(Box<AskedRequest>),
+    #[serde(rename = "device.request_state")]
+    RequestState {
+        session_id: SessionId,
+        request_id: RequestId,
+        state: AskedState,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<EventId>,
+    },
+    #[serde(rename = "device.decision")]
+    Decision {
+        session_id: SessionId,
+        request_id: RequestId,
+        #[serde(flatten)]
+        decision: Box<DeviceDecision>,
+    },
 }
 
 impl DeviceEvent {
@@ -143,10 +202,26 @@ impl DeviceEvent {
                 x25519: base64url_encode(&keys.x25519),
                 ed25519: base64url_encode(&keys.ed25519),
             },
+            EventBody::Request(asked) => Body::Request(asked.clone()),
+            EventBody::RequestState(news) => Body::RequestState {
+                session_id: news.session_id,
+                request_id: news.request_id,
+                state: news.state,
+                by: news.by.as_ref().map(|name| name.as_str().into()),
+                decision: news.decision,
+            },
+            EventBody::Decision { session_id, request_id, decision } => Body::Decision {
+                session_id: *session_id,
+                request_id: *request_id,
+                decision: decision.clone(),
+            },
         };
         let (id, from, to, at, clock) = (self.id, self.from, self.to, self.at, self.clock.clone());
         let header = serde_json::to_vec(&Header { id, from, to, at, clock, body })
             .map_err(|_| Error::InvalidMessage)?;
+        if header.len() > MAX_HEADER_BYTES {
+            return Err(Error::TooLarge);
+        }
         // As large as it gets, so that no copy of the payload is left behind by growing.
         let mut out = Zeroizing::new(Vec::with_capacity(8 + header.len() + payload.len()));
         lp(&mut out, &header);
@@ -176,6 +251,15 @@ impl DeviceEvent {
                 name: DeviceName::made_safe(&name),
                 keys: DevicePublic::new(base64url_array(&x25519)?, base64url_array(&ed25519)?)?,
             },
+            Body::Request(asked) => EventBody::Request(asked),
+            Body::RequestState { session_id, request_id, state, by, decision } => {
+                let by = by.as_deref().map(DeviceName::made_safe);
+                let news = AskedNews { session_id, request_id, state, by, decision };
+                EventBody::RequestState(Box::new(news))
+            }
+            Body::Decision { session_id, request_id, decision } => {
+                EventBody::Decision { session_id, request_id, decision }
+            }
         };
         let Header { id, from, to, at, clock, .. } = header;
         Ok(Self { id, from, to, at, clock, body })

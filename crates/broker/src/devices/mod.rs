@@ -4,6 +4,7 @@
 //! [`DeviceWrite`]s are committed; then the copy takes the place of the original. What could not be written did not
 //! happen. [`PairDesk`] is the displayer's side of a pairing and lives in memory only.
 
+mod asked;
 mod clock;
 mod event;
 mod pairing;
@@ -13,6 +14,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use asked::{AskedNews, AskedStep, PeerRequestKey};
 pub use clock::{MAX_CLOCK_ENTRIES, Register, RegisterField, Registers, Stamp, VectorClock};
 pub use event::{DeviceEvent, EventBody, EventKind, plain_file_name};
 pub use pairing::{
@@ -20,6 +22,7 @@ pub use pairing::{
 };
 pub use peers::{Devices, Limits, This};
 pub use records::{
-    DeviceSnapshot, DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord, RegisterRecord,
+    AskedRecord, DeviceSnapshot, DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord,
+    PeerRequestRecord, RegisterRecord,
 };
 pub use sync::{Received, Taken};

@@ -12,7 +12,8 @@ use time::OffsetDateTime;
 use super::clock::{Register, RegisterField, Registers, Stamp, VectorClock};
 use super::event::EventBody;
 use super::records::{
-    DeviceSnapshot, DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord, RegisterRecord,
+    AskedRecord, DeviceSnapshot, DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord,
+    PeerRequestRecord, RegisterRecord,
 };
 
 /// This device.
@@ -45,6 +46,12 @@ pub struct Limits {
     pub inbox_bytes: usize,
     /// Registers.
     pub registers: usize,
+    /// Requests that one peer is told of at a time.
+    pub asked: usize,
+    /// Requests that one peer is told of in a minute.
+    pub asks_a_minute: u32,
+    /// Requests of one peer; of all, four times as many.
+    pub peer_requests: usize,
 }
 
 impl Default for Limits {
@@ -58,6 +65,9 @@ impl Default for Limits {
             inbox: 1_000,
             inbox_bytes: 16 << 20,
             registers: 512,
+            asked: 32,
+            asks_a_minute: 120,
+            peer_requests: 64,
         }
     }
 }
@@ -73,6 +83,9 @@ pub struct Devices {
     pub(super) registers: Registers,
     pub(super) outbox: BTreeMap<DeviceId, VecDeque<Arc<OutboxRecord>>>,
     pub(super) inbox: Vec<Arc<InboxRecord>>,
+    pub(super) asked: Vec<AskedRecord>,
+    pub(super) asked_lately: BTreeMap<DeviceId, (OffsetDateTime, u32)>,
+    pub(super) peer_requests: Vec<PeerRequestRecord>,
     pub(super) writes: Vec<DeviceWrite>,
 }
 
@@ -100,6 +113,9 @@ impl Devices {
             registers,
             outbox,
             inbox: snapshot.inbox.into_iter().map(Arc::new).collect(),
+            asked: snapshot.asked,
+            asked_lately: BTreeMap::new(),
+            peer_requests: snapshot.peer_requests,
             writes: Vec::new(),
         }
     }
@@ -186,6 +202,7 @@ impl Devices {
         let before = self.peers.remove(&id);
         if before.is_some() {
             self.outbox.remove(&id); // sealed for a line of messages that is over
+            self.forget_requests_of(id);
             self.writes.push(DeviceWrite::RemovePeer(id));
         }
         if self.introduced.remove(&id).is_some() {
@@ -203,6 +220,7 @@ impl Devices {
             paired_at: now,
             address: before.and_then(|before| before.address),
             introduced_by,
+            approver: false,
             last_seen: introduced_by.is_none().then_some(now),
             issued: 0,
             taken: 0,
@@ -252,6 +270,7 @@ impl Devices {
     pub(super) fn drop_peer(&mut self, id: DeviceId) -> Result<PeerRecord, ErrorCode> {
         let peer = self.peers.remove(&id).ok_or(ErrorCode::DeviceNotFound)?;
         self.outbox.remove(&id);
+        self.forget_requests_of(id);
         self.writes.push(DeviceWrite::RemovePeer(id));
         Ok(peer)
     }

@@ -1,9 +1,10 @@
 //! What lasts of devices: the rows of the store, and the writes that change them.
 
-use durward_protocol::PairingId;
-use durward_protocol::device::{DeviceId, DeviceName, DevicePublic, EventId};
+use durward_protocol::device::{AskedState, DecisionWord, DeviceId, DeviceName, DevicePublic, EventId};
+use durward_protocol::{PairingId, RequestId, SessionId};
 use time::OffsetDateTime;
 
+use super::asked::PeerRequestKey;
 use super::clock::{Register, RegisterField};
 use super::event::EventKind;
 
@@ -24,6 +25,8 @@ pub struct PeerRecord {
     pub address: Option<String>,
     /// Who introduced it, when it was not paired by code.
     pub introduced_by: Option<DeviceId>,
+    /// Whether the owner decides requests of this device on it.
+    pub approver: bool,
     /// The last message from it, or taken by it.
     pub last_seen: Option<OffsetDateTime>,
     /// Number of the last message sealed for it.
@@ -96,12 +99,46 @@ pub struct RegisterRecord {
     pub register: Register,
 }
 
+/// A request that a peer was told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedRecord {
+    /// The peer.
+    pub peer: DeviceId,
+    /// The session.
+    pub session_id: SessionId,
+    /// The request.
+    pub request_id: RequestId,
+    /// When it was told.
+    pub told_at: OffsetDateTime,
+}
+
+/// A request of a peer, for the owner to decide here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerRequestRecord {
+    /// Which.
+    pub key: PeerRequestKey,
+    /// The message as it came: sealed for this device.
+    pub sealed: Vec<u8>,
+    /// Keys of the sender.
+    pub from_keys: DevicePublic,
+    /// When it came.
+    pub received_at: OffsetDateTime,
+    /// When it is over in any case, by the clock here.
+    pub expires_at: OffsetDateTime,
+    /// What the owner said here.
+    pub answer: Option<DecisionWord>,
+    /// What the peer said to that, when it is not over with it.
+    pub state: Option<AskedState>,
+    /// The device on which it was approved, when it waits for the vault.
+    pub by: Option<DeviceName>,
+}
+
 /// One change to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceWrite {
     /// Insert or replace a peer.
     Peer(PeerRecord),
-    /// Delete a peer and everything that waits for it.
+    /// Delete a peer, everything that waits for it, and requests that it was told of or asks.
     RemovePeer(DeviceId),
     /// Insert or replace a waiting message.
     Outbox(OutboxRecord),
@@ -122,6 +159,14 @@ pub enum DeviceWrite {
     RemoveIntroduced(DeviceId),
     /// Insert or replace a register.
     Register(RegisterRecord),
+    /// A peer was told of a request.
+    Asked(AskedRecord),
+    /// It was told that the request is over.
+    RemoveAsked(AskedRecord),
+    /// Insert or replace a request of a peer.
+    PeerRequest(PeerRequestRecord),
+    /// Delete one.
+    RemovePeerRequest(PeerRequestKey),
 }
 
 /// Everything a start needs.
@@ -137,4 +182,8 @@ pub struct DeviceSnapshot {
     pub introduced: Vec<IntroducedRecord>,
     /// What all agree on.
     pub registers: Vec<RegisterRecord>,
+    /// Which peers were told of which requests.
+    pub asked: Vec<AskedRecord>,
+    /// What peers ask, oldest first.
+    pub peer_requests: Vec<PeerRequestRecord>,
 }

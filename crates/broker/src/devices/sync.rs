@@ -8,12 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use durward_protocol::device::wire::{Delivery, SealedEvent};
-use durward_protocol::device::{DeviceId, DeviceKeys, DeviceName, EventId};
-use durward_protocol::{ErrorCode, Timestamp, base64url_decode, base64url_encode};
+use durward_protocol::device::{AskedRequest, DeviceDecision, DeviceId, DeviceKeys, DeviceName, EventId};
+use durward_protocol::{ErrorCode, RequestId, SessionId, Timestamp, base64url_decode, base64url_encode};
 use rand_core::CryptoRng;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::asked::AskedNews;
 use super::clock::{Register, RegisterField, Stamp};
 use super::event::{DeviceEvent, EventBody, EventKind};
 use super::peers::Devices;
@@ -50,6 +51,32 @@ pub enum Taken {
         id: DeviceId,
         /// Its name.
         name: DeviceName,
+    },
+    /// The peer asks this owner about a request of an agent.
+    Request(Box<AskedRequest>),
+    /// How a request that the peer had asked about stands.
+    News(Box<AskedNews>),
+    /// The peer's owner decided a request here; signed by the peer, which is marked.
+    Decision {
+        /// The message.
+        event: EventId,
+        /// The session.
+        session_id: SessionId,
+        /// The request.
+        request_id: RequestId,
+        /// What it signed.
+        decision: Box<DeviceDecision>,
+    },
+    /// A decision that does not count, whatever it is about.
+    DecisionRefused {
+        /// The message.
+        event: EventId,
+        /// The session it names.
+        session_id: SessionId,
+        /// The request it names.
+        request_id: RequestId,
+        /// Why.
+        why: ErrorCode,
     },
     /// Nothing: known already, or older than what holds.
     Nothing,
@@ -242,6 +269,11 @@ impl Devices {
             EventBody::Introduction { device_id, name, keys } => {
                 let by = peer.id;
                 Ok(self.take_introduction(IntroducedRecord { id: device_id, name, keys, by, at: now }))
+            }
+            EventBody::Request(asked) => Ok(self.take_request(peer, &asked, event.at.get(), bytes, now)),
+            EventBody::RequestState(news) => Ok(self.take_news(peer, *news, now)),
+            EventBody::Decision { session_id, request_id, decision } => {
+                Ok(Self::take_decision(peer, event.id, (session_id, request_id), decision))
             }
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::event::{Action, Event, RequestKey};
 use super::known::Known;
 use super::{devices, words};
+use crate::command::device::device_id;
 use crate::control::{Control, Failure, SecretBody, ServerEvent};
 
 /// Records in one reading of the audit log.
@@ -57,13 +58,19 @@ pub(crate) async fn perform(control: &Control, action: Action) -> Option<Event> 
                 Err(failure) => failed(failure),
             }
         }
-        Action::EnterCode { number, code, scope, apply_rules } => {
+        Action::EnterCode { number, code, scope, apply_rules, runs_on } => {
             let mut body = SecretBody::default()
                 .set("number", number)
                 .set("apply_rules", apply_rules)
                 .secret("code", &code);
             if let Some(scope) = scope {
                 body = body.set("scope", scope.as_str());
+            }
+            if let Some(on) = runs_on {
+                match device_id(control, &on.device).await {
+                    Ok(id) => body = body.set("runs_on", id).set("device_may_answer", on.may_answer),
+                    Err(error) => return Some(Event::Failed(error.message)),
+                }
             }
             match control.post::<api::Paired>("/pairings/enter", body).await {
                 Ok(paired) => Event::Paired(Box::new(paired.session)),

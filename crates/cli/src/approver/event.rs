@@ -20,6 +20,15 @@ pub(crate) fn key_of(request: &RequestView) -> RequestKey {
     (request.session_id, request.request_id)
 }
 
+/// A device that the owner named, on which an agent runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OnDevice {
+    /// Its name or id.
+    pub(crate) device: String,
+    /// Whether its answers count for the agent all the same.
+    pub(crate) may_answer: bool,
+}
+
 /// Something happened.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -96,7 +105,14 @@ pub(crate) enum Action {
     /// Read records of the audit log after this one; without a number the newest.
     ReadAudit { after: Option<u64> },
     /// Try a code, with the scope narrowed to this one.
-    EnterCode { number: Option<PairingNumber>, code: SecretString, scope: Option<Scope>, apply_rules: bool },
+    EnterCode {
+        number: Option<PairingNumber>,
+        code: SecretString,
+        scope: Option<Scope>,
+        apply_rules: bool,
+        /// On which device the agent runs; nothing: as this screen was told at its start, else on this one.
+        runs_on: Option<OnDevice>,
+    },
     /// Refuse a pairing.
     RefusePairing { number: PairingNumber },
     /// Decide a request.

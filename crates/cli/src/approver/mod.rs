@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use self::event::{Action, OnDevice};
 use crate::control::Control;
 use crate::exit::CommandResult;
 use crate::terminal;
@@ -35,6 +36,20 @@ pub(crate) struct Options {
     pub(crate) bell: bool,
     /// Whether leaving stops the server too.
     pub(crate) owns_server: bool,
+    /// On which device agents run whose codes are typed here, unless the owner says otherwise with the code.
+    pub(crate) runs_on: Option<OnDevice>,
+}
+
+impl Options {
+    /// What the owner said at the start, for a code that came without more.
+    pub(crate) fn completed(&self, mut action: Action) -> Action {
+        if let Action::EnterCode { runs_on, .. } = &mut action
+            && runs_on.is_none()
+        {
+            runs_on.clone_from(&self.runs_on);
+        }
+        action
+    }
 }
 
 impl Options {

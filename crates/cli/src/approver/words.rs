@@ -35,6 +35,9 @@ pub(crate) fn request(request: &RequestView) -> String {
     if request.granted {
         text.push_str("  A grant covers this; only the vault password is missing.\n");
     }
+    if let Some(device) = &request.approved_by {
+        let _ = writeln!(text, "  Approved by {device}, vault locked: the next unlock releases it.");
+    }
     text.truncate(text.trim_end().len());
     text
 }
@@ -66,11 +69,16 @@ pub(crate) fn span(length: time::Duration) -> String {
 
 /// A session, just paired.
 pub(crate) fn paired(session: &SessionView) -> String {
+    let on = session.runs_on.as_ref().map(|on| {
+        let count = if on.may_answer { "count" } else { "do not count" };
+        format!("\nIt runs on {}; answers given there {count} for it.", on.name)
+    });
     format!(
-        "Paired with {} ({}).\nBoth screens must show: {}",
+        "Paired with {} ({}).\nBoth screens must show: {}{}",
         harmless(session.agent_name.as_str()),
         session.agent_id,
-        session.fingerprint
+        session.fingerprint,
+        on.unwrap_or_default()
     )
 }
 
@@ -116,6 +124,10 @@ pub(crate) fn notice(notice: &Notice) -> Option<String> {
                 "{agent_id} was denied three times in a row and is paused. `resume {agent_id}` lets it ask again."
             ))
         }
+        Notice::DeviceAsks { device, asked } => Some(format!(
+            "{device} asks for {} about {}: `durward requests --device`.",
+            asked.agent_id, asked.domain
+        )),
         Notice::HeadsDiffer { problem, .. } => Some(format!("! {}.", harmless(problem))),
         Notice::VaultSwitched { unlocked: false } => Some("The vault is locked.".into()),
         Notice::StorageFailed => {

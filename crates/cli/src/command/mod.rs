@@ -7,7 +7,7 @@ mod backup;
 mod completions;
 mod config;
 mod credential_helper;
-mod device;
+pub(crate) mod device;
 mod doctor;
 mod explain;
 mod inject;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use crate::approver::event::OnDevice;
 use crate::control::Control;
 use crate::exit::{CliError, CommandResult};
 use crate::paths::Paths;
@@ -17,6 +18,25 @@ pub(crate) struct OutputArgs {
     /// Print one JSON object on stdout.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+/// On which device an agent runs whose code is typed.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunsOnArgs {
+    /// The agent whose code is typed runs on this paired device: requests of it are not answered there.
+    #[arg(long, value_name = "DEVICE")]
+    runs_on: Option<String>,
+    /// Let that device answer requests of the agent all the same.
+    #[arg(long, requires = "runs_on")]
+    let_device_answer: bool,
+}
+
+impl RunsOnArgs {
+    /// What was said, if anything.
+    pub(crate) fn said(&self) -> Option<OnDevice> {
+        let device = self.runs_on.clone()?;
+        Some(OnDevice { device, may_answer: self.let_device_answer })
+    }
 }
 
 /// Runs a command against the approver that runs here.

@@ -1,5 +1,7 @@
 //! `durward requests`
 
+use std::fmt::Write as _;
+
 use clap::{Args, Subcommand};
 use durward_broker::approval::{Decision, GrantSpec};
 use durward_protocol::Field;
@@ -7,6 +9,7 @@ use durward_server::Clock;
 use durward_server::control::api;
 use time::OffsetDateTime;
 
+use super::device::{AskedVerb, asked, elsewhere};
 use super::owner::{OutputArgs, parse_seconds, print, with_control};
 use super::sessions::plain_table;
 use crate::approver;
@@ -16,12 +19,19 @@ use crate::prompt::{self, PasswordArgs};
 use crate::terminal::harmless;
 
 /// Requests that wait for you: list, show, approve, deny.
+///
+/// With --device those that wait on other devices, which let this one approve (`durward devices approver` there): a yes
+/// releases that one request and nothing more, and never carries a vault password.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  durward requests\n  durward requests approve 1\n  \
-    durward requests approve 1 --for 15m --password-stdin < password.txt\n  durward requests deny 1 --reason \"Not now\"")]
+    durward requests approve 1 --for 15m --password-stdin < password.txt\n  durward requests deny 1 --reason \"Not now\"\n  \
+    durward requests --device\n  durward requests approve 1 --device --fields username")]
 pub(crate) struct RequestsArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
+    /// Requests that wait on other devices.
+    #[arg(long, global = true)]
+    device: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -75,10 +85,21 @@ struct ApproveArgs {
 
 pub(crate) fn run(args: RequestsArgs) -> CommandResult {
     let output = args.output;
+    if args.device {
+        let verb = on_device(args.verb).map_err(|error| error.json(output.json))?;
+        return with_control(output, |control| async move { asked(&control, output, verb).await });
+    }
     with_control(output, |control| async move {
         let list: api::Requests = control.get("/requests").await?;
         match args.verb.unwrap_or(Verb::List) {
-            Verb::List => print(output, &list, |list| table(&list.requests, Clock::system().now().wall)),
+            Verb::List => {
+                let elsewhere = if output.json { None } else { elsewhere(&control).await };
+                print(output, &list, |list| {
+                    let more = elsewhere.map(|line| format!("\n{line}"));
+                    let now = Clock::system().now().wall;
+                    format!("{}{}", table(&list.requests, now), more.unwrap_or_default())
+                })
+            }
             Verb::Show { which } => print(output, find(&list.requests, &which)?, |request| {
                 let now = Clock::system().now().wall;
                 format!("{}\n{}", approver::request(request), approver::waiting(request, now))
@@ -97,6 +118,39 @@ pub(crate) fn run(args: RequestsArgs) -> CommandResult {
     })
 }
 
+/// What of the command makes sense for requests of other devices.
+fn on_device(verb: Option<Verb>) -> Result<AskedVerb, CliError> {
+    let here = |what: &str| {
+        let text = format!("{what} can be given only on the device where the request waits");
+        Err(CliError::new(Exit::Usage, "usage", text))
+    };
+    Ok(match verb.unwrap_or(Verb::List) {
+        Verb::List => AskedVerb::List,
+        Verb::Show { which } => AskedVerb::Show { which },
+        Verb::Deny { reason: Some(_), .. } => return here("a reason"),
+        Verb::Deny { which, reason: None } => AskedVerb::Deny { which },
+        Verb::Approve(args) => {
+            if args.seconds.is_some() || args.session || args.uses.is_some() {
+                return here("a grant");
+            }
+            if args.item.is_some() {
+                return here("an item");
+            }
+            if args.password.is_given() {
+                return here("a vault password");
+            }
+            let fields = args.chosen_fields();
+            AskedVerb::Approve { which: args.which, fields }
+        }
+    })
+}
+
+impl ApproveArgs {
+    fn chosen_fields(&self) -> Option<Vec<Field>> {
+        Some([self.field.as_slice(), &self.fields].concat()).filter(|fields| !fields.is_empty())
+    }
+}
+
 async fn approve_request(
     control: &Control,
     output: OutputArgs,
@@ -109,9 +163,8 @@ async fn approve_request(
         (_, _, Some(uses)) => Some(GrantSpec::Uses { uses }),
         _ => None,
     };
-    let fields = Some([args.field.as_slice(), &args.fields].concat()).filter(|fields| !fields.is_empty());
     let item_id = args.item.as_deref().map(|item| item_id(request, item)).transpose()?;
-    let decision = Decision::Approve { grant, item_id, fields };
+    let decision = Decision::Approve { grant, item_id, fields: args.chosen_fields() };
     let vault: api::VaultStatus = control.get("/vault").await?;
     let mut body = body(request, &decision);
     if vault.needs_password && vault.exists && vault.open_until.is_none() {
@@ -197,5 +250,12 @@ fn table(requests: &[api::RequestView], now: OffsetDateTime) -> String {
             reason,
         ]);
     }
-    table.trim_fmt()
+    let mut text = table.trim_fmt();
+    for (i, request) in requests.iter().enumerate() {
+        if let Some(device) = &request.approved_by {
+            let _ =
+                write!(text, "\n{}: approved by {device}, vault locked; the next unlock releases it.", i + 1);
+        }
+    }
+    text
 }

@@ -15,7 +15,7 @@ use durward_store::Durability;
 use durward_vault::Registry;
 use time::Duration;
 
-use super::owner::{OutputArgs, parse_lifetime, parse_seconds, print, with_control};
+use super::owner::{OutputArgs, RunsOnArgs, parse_lifetime, parse_seconds, print, with_control};
 use crate::approver;
 use crate::config::{DurabilityWord, FileConfig};
 use crate::control::{Control, SecretBody};
@@ -102,7 +102,7 @@ pub(crate) struct UpArgs {
 /// after the other.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  durward approve\n  durward approve --plain\n  printf '12-847293\\ny\\n' | durward approve"
+    after_help = "Examples:\n  durward approve\n  durward approve --plain\n  durward approve --runs-on tablet\n  printf '12-847293\\ny\\n' | durward approve"
 )]
 pub(crate) struct ApproveArgs {
     /// After an approval keep the vault open for so long, instead of for that retrieval only.
@@ -114,6 +114,8 @@ pub(crate) struct ApproveArgs {
     /// Draw with ASCII characters only. Without UTF-8 in the locale this is the default.
     #[arg(long, conflicts_with = "plain")]
     ascii: bool,
+    #[command(flatten)]
+    runs_on: RunsOnArgs,
 }
 
 /// Run the server without prompts; answer with `durward approve` or the other commands.
@@ -346,6 +348,7 @@ fn options(paths: &Paths, args: &ApproveArgs, owns_server: bool) -> Result<appro
         ascii: args.ascii,
         bell: file.notify.bell != Some(false),
         owns_server,
+        runs_on: args.runs_on.said(),
     })
 }
 

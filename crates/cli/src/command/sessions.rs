@@ -9,7 +9,7 @@ use durward_protocol::{AgentId, GrantId, Limits, PairingNumber, Scope, SecretStr
 use durward_server::control::api;
 use serde_json::{Value, json};
 
-use super::owner::{OutputArgs, print, with_control};
+use super::owner::{OutputArgs, RunsOnArgs, print, with_control};
 use crate::approver;
 use crate::control::SecretBody;
 use crate::exit::{CliError, CommandResult, Exit};
@@ -131,6 +131,12 @@ fn find_session(sessions: &[api::SessionView], which: &str) -> Result<SessionId,
     })
 }
 
+fn agent(session: &api::SessionView) -> String {
+    let on = session.runs_on.as_ref().map(|on| format!(" (on {})", on.name)).unwrap_or_default();
+    let paused = if session.paused { " (paused)" } else { "" };
+    format!("{}{on}{paused}", session.agent_id)
+}
+
 fn table(sessions: &[api::SessionView]) -> String {
     if sessions.is_empty() {
         return "No sessions.".into();
@@ -139,7 +145,7 @@ fn table(sessions: &[api::SessionView]) -> String {
     for (i, s) in sessions.iter().enumerate() {
         table.add_row([
             (i + 1).to_string(),
-            if s.paused { format!("{} (paused)", s.agent_id) } else { s.agent_id.to_string() },
+            agent(s),
             harmless(s.agent_name.as_str()),
             minutes(s.last_used_at),
             minutes(s.idle_at),
@@ -221,7 +227,8 @@ fn grants_table(grants: &[api::GrantView]) -> String {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  durward pairing\n  durward pairing enter            # asks for the code\n  \
-    echo 12-847293 | durward pairing enter --code-stdin --scope-domain example.com\n  durward pairing refuse --all\n  durward pairing close"
+    echo 12-847293 | durward pairing enter --code-stdin --scope-domain example.com\n  \
+    durward pairing enter --runs-on tablet\n  durward pairing refuse --all\n  durward pairing close"
 )]
 pub(crate) struct PairingArgs {
     #[command(subcommand)]
@@ -267,6 +274,8 @@ struct EnterArgs {
     /// End the session after so long.
     #[arg(long, value_name = "TIME", value_parser = super::owner::parse_seconds)]
     scope_expires: Option<u64>,
+    #[command(flatten)]
+    runs_on: RunsOnArgs,
 }
 
 pub(crate) fn pairing(args: PairingArgs) -> CommandResult {
@@ -290,6 +299,10 @@ pub(crate) fn pairing(args: PairingArgs) -> CommandResult {
                     .secret("code", &SecretString::new(typed.code.expose_digits().to_owned()));
                 if let Some(scope) = scope {
                     body = body.set("scope", scope.as_str());
+                }
+                if let Some(on) = enter.runs_on.said() {
+                    let device = super::device::device_id(&control, &on.device).await?;
+                    body = body.set("runs_on", device).set("device_may_answer", on.may_answer);
                 }
                 let paired: api::Paired = control.post("/pairings/enter", body).await?;
                 print(output, &paired, |paired| approver::paired(&paired.session))

@@ -54,7 +54,8 @@ pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
             .hint("`--plain` asks line by line")
     })?;
     let (replies, answers) = mpsc::channel(UNREAD);
-    let mut screen = Screen { control: control.clone(), clock, state, tty, replies };
+    let options = options.clone();
+    let mut screen = Screen { control: control.clone(), options, clock, state, tty, replies };
     let left = screen.go_on(heard, answers).await;
     let Screen { state, tty, .. } = screen;
     drop(tty);
@@ -75,6 +76,7 @@ pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
 
 struct Screen {
     control: Control,
+    options: Options,
     clock: Clock,
     state: State,
     tty: Tty,
@@ -150,6 +152,7 @@ impl Screen {
     /// Has it done beside the screen.
     fn call(&self, action: Action) {
         let (control, replies) = (self.control.clone(), self.replies.clone());
+        let action = self.options.completed(action);
         tokio::spawn(async move {
             if let Some(event) = call::perform(&control, action).await {
                 let _ = replies.send(event).await; // the screen may be gone

@@ -1,5 +1,6 @@
 //! Devices: keys and sealed files without a daemon, pairing and drops with two, and three on networks of their own.
 
+mod approving;
 mod browser;
 mod network;
 mod pairing;

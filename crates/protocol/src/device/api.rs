@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceId, DeviceName, EventId, PairTag};
-use crate::{SecretString, Timestamp};
+use super::{AskedRequest, AskedState, DecisionWord, DeviceId, DeviceName, EventId, PairTag};
+use crate::{Field, RequestId, SecretString, SessionId, Timestamp};
 
 /// Most bytes of a payload sent with `POST /devices/{id}/send`.
 pub const MAX_DROP_BYTES: usize = 16_384;
@@ -220,6 +220,9 @@ pub struct DeviceView {
     /// The peer that introduced it, when it was not paired by code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introduced_by: Option<DeviceName>,
+    /// Whether the owner decides requests of this device on it.
+    #[serde(default)]
+    pub approver: bool,
 }
 
 /// A device that a peer introduced and that this owner has not confirmed. Nothing is sealed for it.
@@ -259,6 +262,80 @@ pub struct ChangeDevice {
     /// `HOST:PORT` or `https://HOST:PORT`; an empty text removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Whether the owner decides requests of this device on that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approver: Option<bool>,
+}
+
+/// Answer to `GET /devices/requests`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct PeerRequests {
+    /// What other devices ask this owner, oldest first.
+    pub requests: Vec<PeerRequest>,
+}
+
+/// A request that waits on another device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct PeerRequest {
+    /// The device it waits on.
+    pub device_id: DeviceId,
+    /// Its name here.
+    pub device: DeviceName,
+    /// What is asked there.
+    #[serde(flatten)]
+    pub asked: AskedRequest,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When it stops waiting, by the clock here.
+    pub expires_at: Timestamp,
+    /// What was answered here. It counts once that device has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<DecisionWord>,
+    /// What that device said to the answer; absent: nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<AskedState>,
+    /// The device on which it was approved, when it waits for that device's vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<DeviceName>,
+}
+
+/// `POST /devices/requests/decide`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DecidePeerRequest {
+    /// The device it waits on.
+    pub device_id: DeviceId,
+    /// The session there.
+    pub session_id: SessionId,
+    /// The request there.
+    pub request_id: RequestId,
+    /// Yes or no.
+    pub decision: DecisionWord,
+    /// Fewer fields than were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<Field>>,
+}
+
+/// Answer to `POST /devices/requests/decide`: signed, on this disk, and on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct PeerRequestDecided {
+    /// Names the decision.
+    pub id: EventId,
+    /// What came of it; absent: that device has not said yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<AskedState>,
+    /// The device on which it was decided, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<DeviceName>,
+    /// Messages that still wait for that device.
+    pub outbox: usize,
+    /// Why they wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// `POST /devices/{id}/introduce`: tells the peer `{id}` about another peer.
@@ -329,7 +406,7 @@ pub struct OutboxItem {
     pub id: EventId,
     /// For whom.
     pub to: DeviceId,
-    /// `drop`, `device_renamed`, `device_removed`, `introduction`.
+    /// `drop`, `device_renamed`, `device_removed`, `introduction`, `request`, `request_state`, `decision`.
     pub kind: String,
     /// When it was sealed.
     pub at: Timestamp,

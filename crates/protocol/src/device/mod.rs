@@ -4,11 +4,13 @@
 //! says to another.
 
 pub mod api;
+mod decision;
 mod exchange;
 mod hello;
 mod ids;
 pub mod wire;
 
+pub use decision::{AskedRequest, AskedState, DecisionWord, DeviceDecision, request_digest};
 pub use exchange::{DISPLAYER_ID, DeviceChannel, DeviceDisplayer, DeviceProof, ENTERER_ID};
 pub use hello::{
     DeviceKeys, Hello, open_hello, open_verdict, seal_hello, seal_verdict, sign_answer, sign_call,

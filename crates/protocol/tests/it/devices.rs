@@ -1,10 +1,14 @@
 //! A device pairing with fixed scalars, and what its ends sign, for strangers.
 
 use durward_protocol::device::{
-    DISPLAYER_ID, DeviceDisplayer, DeviceId, DeviceKeys, DeviceProof, DevicePublic, ENTERER_ID, open_hello,
-    seal_hello, sign_answer, sign_call, verify_answer, verify_call,
+    AskedRequest, DISPLAYER_ID, DecisionWord, DeviceDecision, DeviceDisplayer, DeviceId, DeviceKeys,
+    DeviceProof, DevicePublic, ENTERER_ID, open_hello, seal_hello, sign_answer, sign_call, verify_answer,
+    verify_call,
 };
-use durward_protocol::{Code, Error, PairingId, base64url_encode, from_json_object, hex_encode};
+use durward_protocol::{
+    AgentId, AgentName, ApproverKey, Code, Domain, Error, Field, PairingId, RequestId, SecretBytes,
+    SessionId, Timestamp, base64url_encode, from_json_object, hex_encode,
+};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -97,6 +101,100 @@ fn device_json() {
             "call": call, "answer": answer,
             "ed25519_a": base64url_encode(&Seed(1).public().ed25519),
             "ed25519_b": base64url_encode(&Seed(2).public().ed25519),
+        }),
+    );
+}
+
+fn asked(reason: &str, fields: &str, item_id: Option<&str>) -> AskedRequest {
+    AskedRequest {
+        approver_id: ApproverKey::from_seed(&SecretBytes::new([1; 32])).id().clone(),
+        session_id: SessionId::from_bytes([3; 16]),
+        request_id: RequestId::from_bytes([4; 16]),
+        agent_id: AgentId::parse("flight-booking-001").unwrap(),
+        agent_name: AgentName::parse("Flight Booking Agent").unwrap(),
+        domain: Domain::parse("aircanada.example").unwrap(),
+        reason: reason.into(),
+        fields: fields.split(',').map(|field| field.parse().unwrap()).collect(),
+        item_id: item_id.map(str::to_owned),
+        expires: Timestamp::parse("2026-11-22T10:10:00Z").unwrap(),
+    }
+}
+
+/// Whether an approver takes a decision about a request as far as bytes go.
+fn fits(asked: &AskedRequest, decision: &DeviceDecision, device: DeviceId, key: &DevicePublic) -> bool {
+    decision.verify(key).is_ok()
+        && decision.device_id == device
+        && decision.approver_id == asked.approver_id
+        && decision.digest == asked.digest()
+        && decision.fields.iter().all(|field| asked.fields.contains(field))
+        && decision.fields.is_empty() == (decision.decision == DecisionWord::Deny)
+}
+
+#[test]
+fn device_decision_json() {
+    let device = id("019234ab-cdef-7890-9234-567890abcdf0");
+    let plain = asked("Book the 14:05 to Montréal", "username,password", None);
+    let custom = asked("pay", "password,custom:pin,totp", Some("item-7"));
+    let sign = |asked: &AskedRequest, word, fields: Option<&[Field]>| {
+        DeviceDecision::sign(asked, word, fields.map(<[Field]>::to_vec), device, &Seed(2)).unwrap()
+    };
+    let good = [
+        (&plain, sign(&plain, DecisionWord::Approve, None)),
+        (&plain, sign(&plain, DecisionWord::Deny, None)),
+        (&custom, sign(&custom, DecisionWord::Approve, Some(&[Field::Totp, Field::Password]))),
+    ];
+    let approve = &good[0].1;
+    let change = |change: &dyn Fn(&mut DeviceDecision)| {
+        let mut decision = approve.clone();
+        change(&mut decision);
+        decision
+    };
+    let signed_anew = |change: &dyn Fn(&mut DeviceDecision)| {
+        let mut decision = approve.clone();
+        change(&mut decision);
+        decision.signature = Seed(2).sign(&decision.signed_bytes());
+        decision
+    };
+    let other_approver = ApproverKey::from_seed(&SecretBytes::new([9; 32])).id().clone();
+    let other_device = id("019234ab-cdef-7890-9234-567890abcdef");
+    let later = Timestamp::parse("2026-11-22T10:10:00.001Z").unwrap();
+    let bad = [
+        ("another approver", change(&|d| d.approver_id = other_approver.clone())),
+        ("for another approver", signed_anew(&|d| d.approver_id = other_approver.clone())),
+        ("another device", change(&|d| d.device_id = other_device)),
+        ("signed by another device", signed_anew(&|d| d.device_id = other_device)),
+        ("another digest", change(&|d| d.digest[0] ^= 1)),
+        ("about another request", signed_anew(&|d| d.digest = custom.digest())),
+        ("a no made a yes", {
+            let mut denied = good[1].1.clone();
+            (denied.decision, denied.fields) = (DecisionWord::Approve, plain.fields.clone());
+            denied
+        }),
+        ("fewer fields than were signed", change(&|d| d.fields.truncate(1))),
+        ("more fields than were asked for", signed_anew(&|d| d.fields.push(Field::Notes))),
+        ("an approval of nothing", signed_anew(&|d| d.fields.clear())),
+        ("a longer life", change(&|d| d.expires = later)),
+        ("a signature with one bit turned", change(&|d| d.signature[63] ^= 1)),
+    ];
+    let key = Seed(2).public();
+    for (asked, decision) in &good {
+        assert!(fits(asked, decision, device, &key));
+    }
+    for (why, decision) in &bad {
+        assert!(!fits(&plain, decision, device, &key), "{why}");
+    }
+    let shown = |(asked, decision): &(&AskedRequest, DeviceDecision)| {
+        let signed = hex_encode(&decision.signed_bytes());
+        json!({"asked": asked, "digest_hex": hex_encode(&asked.digest()), "decision": decision, "signed_hex": signed})
+    };
+    let refused =
+        |(why, decision): &(&str, DeviceDecision)| json!({"why": why, "asked": plain, "decision": decision});
+    settle(
+        "device_decision.json",
+        &json!({
+            "device_id": device, "seed_hex": hex_encode(&[2; 32]), "ed25519": base64url_encode(&key.ed25519),
+            "good": good.iter().map(shown).collect::<Vec<_>>(),
+            "bad": bad.iter().map(refused).collect::<Vec<_>>(),
         }),
     );
 }

@@ -28,6 +28,10 @@ const ABOUT: &[(&str, &str)] = &[
         "Section 13. A device pairing with fixed scalars: messages, transcript, MACs, both hellos (`plain` sealed with nonce_hex, signed with the Ed25519 seed), and a signed call with its answer.",
     ),
     (
+        "device_decision.json",
+        "Section 13. good: `asked` has this digest, and the decision verifies under ed25519 over signed_hex. bad: the decision about `asked` must be refused, with why.",
+    ),
+    (
         "encoding.json",
         "Section 1. base64url.good: `text` decodes to the bytes of `hex`, and back; bad: refuse. lp: lp of each of parts_hex, joined.",
     ),

@@ -5,6 +5,7 @@ use durward_broker::approval::{AuditRecord, Decision};
 pub use durward_broker::approval::{
     GrantView, Notice, PairingView, PausedAgent, RequestView, SessionView, Suggestion,
 };
+use durward_protocol::device::DeviceId;
 use durward_protocol::device::api::DeviceStatus;
 use durward_protocol::{
     AgentId, ApproverId, Field, GrantId, PairingNumber, RequestId, SecretString, SessionId, Verdict,
@@ -125,6 +126,12 @@ pub struct EnterCode {
     /// Whether rules of the policy that name this agent count for the session.
     #[serde(default)]
     pub apply_rules: bool,
+    /// The device on which the agent runs; absent: this one.
+    #[serde(default)]
+    pub runs_on: Option<DeviceId>,
+    /// Whether that device's answers count for this agent all the same.
+    #[serde(default)]
+    pub device_may_answer: bool,
 }
 
 /// Answer to `POST /pairings/enter`

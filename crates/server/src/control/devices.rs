@@ -8,7 +8,8 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use durward_protocol::ErrorCode;
 use durward_protocol::device::api::{
-    ChangeDevice, ConfirmDevice, Devices, Inbox, InboxContent, Introduce, Outbox, Rotated, SendDrop, Sent,
+    ChangeDevice, ConfirmDevice, DecidePeerRequest, Devices, Inbox, InboxContent, Introduce, Outbox,
+    PeerRequestDecided, PeerRequests, Rotated, SendDrop, Sent,
 };
 use durward_protocol::device::{DeviceId, EventId};
 
@@ -49,12 +50,30 @@ pub(super) async fn change(
     if !service.is_this(id).await {
         return Ok(Json(service.change_peer(id, &body).await.map_err(refused)?).into_response());
     }
-    let ChangeDevice { name: Some(name), address: None } = body else {
+    let ChangeDevice { name: Some(name), address: None, approver: None } = body else {
         return Err(
             ApiError::new(ErrorCode::InvalidRequest).detail("of this device only the name can be changed")
         );
     };
     Ok(Json(service.rename_this(&name).await.map_err(refused)?).into_response())
+}
+
+/// `GET /devices/requests`
+pub(super) async fn requests(State(plane): State<ControlPlane>) -> Result<Json<PeerRequests>, ApiError> {
+    Ok(Json(service(&plane)?.peer_requests().await))
+}
+
+/// `POST /devices/requests/decide`: held only when the caller asks for it.
+pub(super) async fn decide(
+    State(plane): State<ControlPlane>,
+    headers: HeaderMap,
+    Body(body): Body<DecidePeerRequest>,
+) -> Result<Json<PeerRequestDecided>, ApiError> {
+    Ok(Json(service(&plane)?.decide_for_peer(body, hold(&headers, &plane)).await?))
+}
+
+fn hold(headers: &HeaderMap, plane: &ControlPlane) -> Duration {
+    if headers.contains_key("prefer") { wait(headers, &plane.limits) } else { Duration::ZERO }
 }
 
 /// `POST /devices/rotate`
@@ -89,8 +108,7 @@ pub(super) async fn send(
     headers: HeaderMap,
     Body(body): Body<SendDrop>,
 ) -> Result<Json<Sent>, ApiError> {
-    let hold = if headers.contains_key("prefer") { wait(&headers, &plane.limits) } else { Duration::ZERO };
-    Ok(Json(service(&plane)?.send(device(&id)?, &body, hold).await?))
+    Ok(Json(service(&plane)?.send(device(&id)?, &body, hold(&headers, &plane)).await?))
 }
 
 /// `GET /outbox`

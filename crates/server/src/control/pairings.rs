@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use durward_broker::approval::{Answer, Event};
-use durward_protocol::{Code, Scope};
+use durward_protocol::{Code, ErrorCode, Scope};
 
-use super::ControlPlane;
 use super::api::{Done, EnterCode, Paired, Pairings, RefusePairing};
+use super::{ControlPlane, pair};
 use crate::http::{ApiError, Body};
 
 /// `GET /pairings`
@@ -27,7 +27,14 @@ pub(super) async fn enter(
     let code: Code = body.code.expose_secret().parse()?;
     let scope = body.scope.as_deref().map(Scope::parse).transpose()?;
     let (number, apply_rules) = (body.number, body.apply_rules);
-    let typed = |waiter| Event::TypeCode { waiter, number, code, scope, apply_rules };
+    let runs_on = match body.runs_on {
+        Some(id) => pair::service(&plane)?.runs_on(id, body.device_may_answer).await?,
+        None if body.device_may_answer => {
+            return Err(ApiError::new(ErrorCode::InvalidRequest).detail("say on which device the agent runs"));
+        }
+        None => None,
+    };
+    let typed = |waiter| Event::TypeCode { waiter, number, code, scope, apply_rules, runs_on };
     match plane.engine.call(typed).await {
         Answer::Paired(session) => Ok(Json(Paired { session })),
         other => Err(ApiError::for_owner(other)),

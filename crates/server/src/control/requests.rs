@@ -37,6 +37,7 @@ pub(super) async fn decide(
     Body(body): Body<Decide>,
 ) -> Result<Json<Decided>, ApiError> {
     let key = (body.session_id, body.request_id);
+    let mut kept = false;
     if let (Decision::Approve { .. }, Some(password)) = (&body.decision, body.password) {
         let waits = plane.engine.read(|approval, now| {
             approval.waiting_requests(now).iter().any(|view| (view.session_id, view.request_id) == key)
@@ -44,7 +45,10 @@ pub(super) async fn decide(
         if waits {
             let opened = vault::open(&plane, password).await?;
             match body.keep_unlocked_seconds {
-                Some(seconds) => vault::keep(&plane, opened, seconds),
+                Some(seconds) => {
+                    vault::keep(&plane, opened, seconds);
+                    kept = true;
+                }
                 None => plane.engine.vault.keep_once(key, opened),
             }
         }
@@ -55,6 +59,10 @@ pub(super) async fn decide(
         .call(|waiter| Event::Decide { waiter, session_id: key.0, request_id: key.1, decision })
         .await;
     plane.engine.vault.forget_once(key);
+    if kept {
+        // After the owner's own word on this one.
+        vault::release_approved(&plane).await;
+    }
     match answer {
         Answer::Decided { verdict, fields } => Ok(Json(Decided { verdict, fields })),
         other => Err(ApiError::for_owner(other)),

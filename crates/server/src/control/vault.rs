@@ -56,6 +56,7 @@ pub(super) async fn unlock(
     }
     let opened = open(&plane, body.password).await?;
     keep(&plane, opened, body.seconds);
+    release_approved(&plane).await;
     Ok(Json(describe(&plane)))
 }
 
@@ -103,6 +104,17 @@ pub(super) fn keep(plane: &ControlPlane, vault: Box<dyn OpenVault>, seconds: u64
             locked(&engine, Actor::System);
         }
     });
+}
+
+/// The vault is open: what devices approved while it was locked goes out, unless one of them is gone by now.
+pub(super) async fn release_approved(plane: &ControlPlane) {
+    let looked = match &plane.devices {
+        Some(devices) => devices.look_for_removed().await,
+        None => Ok(()),
+    };
+    if looked.is_ok() {
+        plane.engine.handle(Event::VaultOpened);
+    }
 }
 
 fn locked(engine: &Arc<Engine>, actor: Actor) {

@@ -130,6 +130,7 @@ pub(super) async fn deliver(
         Ok((received, audit))
     });
     let received = received.await?;
+    service.act_on(&peer, &received.taken);
     // It is there: what waits for it can go now.
     service.contact(peer.id, super::contact::Contact::try_now);
     if let (Some(code), true) = (received.refused, received.taken.is_empty()) {
@@ -158,6 +159,20 @@ fn about(taken: &Taken, from: &str, now: time::OffsetDateTime) -> Option<AuditEn
         Taken::Unreadable(id) => {
             entry(AuditEvent::Refused).outcome("unreadable_message").detail(format!("{id} from {from}"))
         }
-        Taken::Nothing => return None,
+        Taken::Request(asked) => {
+            let mut entry = entry(AuditEvent::DeviceMessage).outcome("asked").detail(format!("by {from}"));
+            entry.agent_id = Some(asked.agent_id.clone());
+            entry.domain = Some(asked.domain.clone());
+            entry.request_id = Some(asked.request_id);
+            entry
+        }
+        Taken::DecisionRefused { session_id, request_id, why, .. } => {
+            let mut entry = entry(AuditEvent::Refused).outcome(why.as_str());
+            entry = entry.detail(format!("a decision of {from}"));
+            (entry.session_id, entry.request_id) = (Some(*session_id), Some(*request_id));
+            entry
+        }
+        // What a decision does is written down by who acts on it.
+        Taken::Nothing | Taken::News(_) | Taken::Decision { .. } => return None,
     })
 }

@@ -3,6 +3,7 @@
 //! `handlers` is what other devices call, on the agent plane; the owner's side is in `control/pair.rs` and
 //! `control/devices.rs`. The rules are in `durward_broker::devices`.
 
+mod asked;
 mod client;
 mod contact;
 mod deliver;

@@ -145,7 +145,7 @@ impl DeviceService {
         Ok(DeviceStatus { this, mdns, mdns_problem, pairing, peers: devices, introduced, inbox })
     }
 
-    fn view(&self, state: &State, peer: &PeerRecord) -> DeviceView {
+    pub(super) fn view(&self, state: &State, peer: &PeerRecord) -> DeviceView {
         let outbox = state.devices.outbox(peer.id).count();
         let found = self.found_at(state, peer.id);
         let reason = self.contact(peer.id, |contact| contact.problem.clone());
@@ -171,6 +171,7 @@ impl DeviceService {
             outbox,
             reason: reason.or_else(unreached),
             introduced_by: peer.introduced_by.and_then(name_of),
+            approver: peer.approver,
         }
     }
 
@@ -230,11 +231,11 @@ impl DeviceService {
                 Some(Some(address.to_string()))
             }
         };
-        let now = self.now().wall;
+        let (now, approver) = (self.now().wall, change.approver);
         let mut state = self.state().await.map_err(plain)?;
         let done = self.change(&mut state, |devices, _| {
             let before = devices.peer(id)?.name.clone();
-            let mut what = Vec::new();
+            let (mut what, mut audit) = (Vec::new(), Vec::new());
             if let Some(name) = name {
                 what.push(format!("name {name}"));
                 devices.rename_peer(id, name)?;
@@ -243,8 +244,17 @@ impl DeviceService {
                 what.push(format!("address {}", address.as_deref().unwrap_or("none")));
                 devices.set_address(id, address)?;
             }
-            let entry = AuditEntry::new(now, AuditEvent::DeviceChanged, Actor::Owner);
-            Ok(((), vec![entry.outcome("changed").detail(format!("{before}: {}", what.join(", ")))]))
+            let entry = || AuditEntry::new(now, AuditEvent::DeviceChanged, Actor::Owner);
+            if !what.is_empty() {
+                audit.push(entry().outcome("changed").detail(format!("{before}: {}", what.join(", "))));
+            }
+            if let Some(approver) = approver
+                && devices.set_approver(id, approver)?
+            {
+                let outcome = if approver { "approver_on" } else { "approver_off" };
+                audit.push(entry().outcome(outcome).detail(format!("{before} {id}")));
+            }
+            Ok(((), audit))
         });
         done.await.map_err(plain)?;
         self.contact(id, Contact::try_now);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use durward_broker::Now;
-use durward_broker::approval::{Actor, AuditEntry, AuditEvent, Write};
+use durward_broker::approval::{Actor, AuditEntry, AuditEvent, Event, Write};
 use durward_broker::devices::{
     DeviceSnapshot, Devices, GUESSES_SETTING, Limits as DeviceLimits, PairDesk, This,
 };
@@ -16,6 +16,7 @@ use durward_sealing::KeyFolder;
 use durward_store::Store;
 use tokio::sync::{MutexGuard, Notify, Semaphore, watch};
 
+use super::asked::Answered;
 use super::contact::Contact;
 use super::discovery::{Addresses, Announcement, Discovery, Mdns, mark};
 use super::join::Joining;
@@ -23,6 +24,7 @@ use super::keys::{self, LocalKeys};
 use crate::Error;
 use crate::clock::Clock;
 use crate::config::{DevicesConfig, Limits};
+use crate::engine::Engine;
 use crate::home::Home;
 
 /// The setting that says whose peers the tables hold: id and keys.
@@ -41,6 +43,7 @@ pub(super) struct State {
 /// Everything about devices.
 pub(crate) struct DeviceService {
     pub(super) store: Store,
+    pub(super) engine: Arc<Engine>,
     pub(super) clock: Clock,
     pub(super) folder: KeyFolder,
     pub(super) limits: Arc<Limits>,
@@ -52,6 +55,7 @@ pub(crate) struct DeviceService {
     /// Wakes the delivery.
     pub(super) wake: Notify,
     pub(super) contacts: Mutex<HashMap<DeviceId, Contact>>,
+    pub(super) answered: Answered,
     state: tokio::sync::Mutex<State>,
     changed: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -59,8 +63,10 @@ pub(crate) struct DeviceService {
 
 impl DeviceService {
     /// Reads keys and peers, or makes keys, and starts the search. `None`: another server has the device tables.
+    #[expect(clippy::too_many_arguments, reason = "what a server is made of")]
     pub(crate) async fn open(
         store: Store,
+        engine: Arc<Engine>,
         home: &Home,
         clock: Clock,
         config: &DevicesConfig,
@@ -102,6 +108,7 @@ impl DeviceService {
         let keys = Arc::new(LocalKeys::new(identity, clock.clone()));
         let service = Arc::new(Self {
             store,
+            engine,
             clock,
             folder,
             limits,
@@ -112,11 +119,16 @@ impl DeviceService {
             hellos: Semaphore::new(MAX_HELLOS),
             wake: Notify::new(),
             contacts: Mutex::default(),
+            answered: Answered::new(),
             state: tokio::sync::Mutex::new(State { devices, desk, keys }),
             changed: watch::channel(0).0,
             stopping: watch::channel(false).0,
         });
-        service.announce(&*service.state.lock().await);
+        {
+            let state = service.state.lock().await;
+            service.announce(&state);
+            service.engine.handle(Event::Approvers { devices: state.devices.approvers() });
+        }
         Ok(Some(service))
     }
 
@@ -167,6 +179,11 @@ impl DeviceService {
             return Err(error);
         }
         keys::remove_files(&self.folder, &state.devices, &next);
+        let approvers = next.approvers();
+        if approvers != state.devices.approvers() {
+            // At once: from here on no decision of a device that lost its place counts.
+            self.engine.handle(Event::Approvers { devices: approvers });
+        }
         state.devices = next;
         self.announce(state);
         self.tell();

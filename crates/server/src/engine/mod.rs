@@ -95,12 +95,15 @@ impl Engine {
 
     /// Hands one event to the machine and waits for the answer.
     pub(crate) async fn call(self: &Arc<Self>, event: impl FnOnce(Waiter) -> Event) -> Answer {
+        self.begin(event).answer().await
+    }
+
+    /// Hands one event to the machine now; the answer comes later.
+    pub(crate) fn begin(self: &Arc<Self>, event: impl FnOnce(Waiter) -> Event) -> Begun {
         let (waiter, answer) = self.waiter();
         let guard = WaitGuard { engine: Arc::clone(self), waiter };
         self.handle(event(waiter));
-        let answer = answer.await;
-        drop(guard);
-        answer.unwrap_or_else(|_| Answer::error(ErrorCode::ShuttingDown))
+        Begun { answer, _guard: guard }
     }
 
     /// Like [`Engine::call`], for at most `wait`. Then, or when the caller goes away, the machine is
@@ -340,6 +343,19 @@ impl Drop for Watching {
     }
 }
 
+/// An event that the machine has, and whose answer is to come.
+pub(crate) struct Begun {
+    answer: oneshot::Receiver<Answer>,
+    _guard: WaitGuard,
+}
+
+impl Begun {
+    /// The answer.
+    pub(crate) async fn answer(self) -> Answer {
+        self.answer.await.unwrap_or_else(|_| Answer::error(ErrorCode::ShuttingDown))
+    }
+}
+
 /// Tells the machine when a caller goes away before its answer: its future, and this, was dropped.
 /// After an answer the waiter is no longer listed and there is nothing to tell.
 struct WaitGuard {
@@ -380,6 +396,9 @@ fn log(notice: &Notice) {
         }
         Notice::RequestOver { agent_id, domain, verdict, .. } => {
             tracing::info!(agent = %agent_id, domain = %domain, verdict = %verdict, "a request is over");
+        }
+        Notice::DeviceAsks { device, asked } => {
+            tracing::info!(%device, agent = %asked.agent_id, domain = %asked.domain, "a device asks the owner here");
         }
         Notice::HeadsDiffer { agent_id, problem } => {
             tracing::warn!(agent = %agent_id, problem, "records do not agree");

@@ -88,7 +88,7 @@ fn pairings(document: &mut Document) {
             .answer::<Paired>(200, "Paired.")
             .errors(&[E::InvalidCode, E::InvalidScope, E::PairingNotFound, E::PairingNotWaiting])
             .errors(&[E::SeveralPairings, E::CodeAlreadyTyped, E::ConfirmationFailed, E::PairingRefused])
-            .errors(&[E::RateLimited])
+            .errors(&[E::RateLimited, E::NotFound, E::DeviceNotFound])
             .errors(&ACT),
     );
     document.add(

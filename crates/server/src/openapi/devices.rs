@@ -2,8 +2,9 @@
 
 use durward_protocol::ErrorCode as E;
 use durward_protocol::device::api::{
-    ChangeDevice, ConfirmDevice, DeviceView, Devices, Inbox, InboxContent, Introduce, Outbox, PairInitiated,
-    PairJoin, PairJoined, PairPending, PairRespond, PairResponded, Rotated, SendDrop, Sent, ThisDevice,
+    ChangeDevice, ConfirmDevice, DecidePeerRequest, DeviceView, Devices, Inbox, InboxContent, Introduce,
+    Outbox, PairInitiated, PairJoin, PairJoined, PairPending, PairRespond, PairResponded, PeerRequestDecided,
+    PeerRequests, Rotated, SendDrop, Sent, ThisDevice,
 };
 use durward_protocol::device::wire::{
     Delivered, Delivery, DeviceCall, DeviceCallAnswer, DeviceExchange, DeviceExchanged, DeviceHello,
@@ -64,6 +65,7 @@ pub(super) fn describe_wire(document: &mut Document) {
 pub(super) fn describe(document: &mut Document) {
     pair(document);
     peers(document);
+    requests(document);
     messages(document);
 }
 
@@ -156,6 +158,27 @@ fn peers(document: &mut Document) {
             .body::<ConfirmDevice>()
             .answer_raw(200, "The new peer, or done.", "application/json", json!({"anyOf": [one, done]}))
             .errors(&[E::NotFound, E::DeviceNotFound, E::DeviceKnown, E::RateLimited, E::StorageFailed]),
+    );
+}
+
+fn requests(document: &mut Document) {
+    document.add(
+        Operation::get("/devices/requests", "What other devices ask this owner")
+            .describe("Requests of agents that wait on devices which let this one approve.")
+            .answer::<PeerRequests>(200, "Oldest first.")
+            .errors(&[E::NotFound]),
+    );
+    document.add(
+        Operation::post("/devices/requests/decide", "Decide what another device asks")
+            .describe(
+                "Answered once the decision is signed and on disk; with `Prefer: wait=N` once that device has said \
+                 what came of it.",
+            )
+            .held()
+            .body::<DecidePeerRequest>()
+            .answer::<PeerRequestDecided>(200, "What came of it, or what still waits.")
+            .errors(&[E::NotFound, E::DeviceNotFound, E::RequestNotFound, E::OutboxFull])
+            .errors(&[E::Internal, E::StorageFailed]),
     );
 }
 

@@ -1,11 +1,12 @@
 //! From the broker's writes to rows.
 
 use durward_broker::devices::{
-    DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord, RegisterRecord,
+    AskedRecord, DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord, PeerRequestKey,
+    PeerRequestRecord, RegisterRecord,
 };
-use durward_protocol::device::DeviceId;
+use durward_protocol::device::{AskedState, DecisionWord, DeviceId, DeviceName};
 
-use super::{INBOX, INTRODUCED, OUTBOX, PEER, REGISTER};
+use super::{ASKED, INBOX, INTRODUCED, OUTBOX, PEER, PEER_REQUEST, REGISTER};
 use crate::Error;
 use crate::approval::{count, micros, optional_text, text};
 use crate::database::Value;
@@ -20,6 +21,8 @@ pub(crate) fn encode(write: &DeviceWrite) -> Result<Op, Error> {
         }
         DeviceWrite::RemovePeer(id) => Op::Barrier(vec![
             ("DELETE FROM outbox WHERE peer_id = $1", vec![blob(*id)]),
+            ("DELETE FROM device_asked WHERE peer_id = $1", vec![blob(*id)]),
+            ("DELETE FROM peer_request WHERE from_id = $1", vec![blob(*id)]),
             ("DELETE FROM peer WHERE id = $1", vec![blob(*id)]),
         ]),
         DeviceWrite::Outbox(waiting) => Op::Put {
@@ -53,7 +56,66 @@ pub(crate) fn encode(write: &DeviceWrite) -> Result<Op, Error> {
             key: [record.device.as_bytes().as_slice(), record.field.as_str().as_bytes()].concat(),
             row: register_row(record)?,
         },
+        DeviceWrite::Asked(record) => {
+            let mut row = asked_key(record);
+            row.push(micros(record.told_at)?.into());
+            Op::Put { table: &ASKED, key: asked_bytes(record), row }
+        }
+        DeviceWrite::RemoveAsked(record) => Op::Delete {
+            table: &ASKED,
+            key: asked_bytes(record),
+            sql: "DELETE FROM device_asked WHERE peer_id = $1 AND session_id = $2 AND request_id = $3",
+            values: asked_key(record),
+        },
+        DeviceWrite::PeerRequest(record) => {
+            Op::Put { table: &PEER_REQUEST, key: request_bytes(&record.key), row: peer_request_row(record)? }
+        }
+        DeviceWrite::RemovePeerRequest(key) => Op::Delete {
+            table: &PEER_REQUEST,
+            key: request_bytes(key),
+            sql: "DELETE FROM peer_request WHERE from_id = $1 AND session_id = $2 AND request_id = $3",
+            values: request_key(key),
+        },
     })
+}
+
+fn asked_bytes(record: &AskedRecord) -> Vec<u8> {
+    [record.peer.as_bytes().as_slice(), record.session_id.as_bytes(), record.request_id.as_bytes()].concat()
+}
+
+fn asked_key(record: &AskedRecord) -> Vec<Value> {
+    vec![
+        blob(record.peer),
+        record.session_id.as_bytes().as_slice().into(),
+        record.request_id.as_bytes().as_slice().into(),
+    ]
+}
+
+fn request_bytes(key: &PeerRequestKey) -> Vec<u8> {
+    [key.from.as_bytes().as_slice(), key.session_id.as_bytes(), key.request_id.as_bytes()].concat()
+}
+
+fn request_key(key: &PeerRequestKey) -> Vec<Value> {
+    vec![
+        blob(key.from),
+        key.session_id.as_bytes().as_slice().into(),
+        key.request_id.as_bytes().as_slice().into(),
+    ]
+}
+
+fn peer_request_row(record: &PeerRequestRecord) -> Result<Vec<Value>, Error> {
+    let mut row = request_key(&record.key);
+    row.extend([
+        record.sealed.as_slice().into(),
+        record.from_keys.x25519.as_slice().into(),
+        record.from_keys.ed25519.as_slice().into(),
+        micros(record.received_at)?.into(),
+        micros(record.expires_at)?.into(),
+        optional_text("an answer", record.answer.map(DecisionWord::as_str))?,
+        optional_text("a state", record.state.map(AskedState::as_str))?,
+        optional_text("a device's name", record.by.as_ref().map(DeviceName::as_str))?,
+    ]);
+    Ok(row)
 }
 
 fn blob(id: DeviceId) -> Value {
@@ -73,6 +135,7 @@ fn peer_row(peer: &PeerRecord) -> Result<Vec<Value>, Error> {
         Value::Int(peer.last_seen.map(micros).transpose()?),
         count(peer.issued)?.into(),
         count(peer.taken)?.into(),
+        i64::from(peer.approver).into(),
     ])
 }
 

@@ -1,14 +1,14 @@
 //! From rows back to the broker's records.
 
 use durward_broker::devices::{
-    DeviceSnapshot, EventKind, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord, Register,
-    RegisterField, RegisterRecord,
+    AskedRecord, DeviceSnapshot, EventKind, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord,
+    PeerRequestKey, PeerRequestRecord, Register, RegisterField, RegisterRecord,
 };
-use durward_protocol::PairingId;
-use durward_protocol::device::{DeviceId, DeviceName, DevicePublic};
+use durward_protocol::device::{AskedState, DecisionWord, DeviceId, DeviceName, DevicePublic};
+use durward_protocol::{PairingId, RequestId, SessionId};
 use sqlx::AssertSqlSafe;
 
-use super::{INBOX, INTRODUCED, OUTBOX, PEER, REGISTER};
+use super::{ASKED, INBOX, INTRODUCED, OUTBOX, PEER, PEER_REQUEST, REGISTER};
 use crate::Error;
 use crate::approval::{array, damaged, keep, moment, select, uncount};
 use crate::database::{Link, Row};
@@ -23,6 +23,11 @@ pub(crate) async fn load(link: &mut Link<'_>) -> Result<DeviceSnapshot, Error> {
         .await?;
     link.fetch(all(&INTRODUCED, "id"), vec![], |row| keep(&mut found.introduced, introduced(&row))).await?;
     link.fetch(all(&REGISTER, "device_id, field"), vec![], |row| keep(&mut found.registers, register(&row)))
+        .await?;
+    let in_order = "peer_id, session_id, request_id";
+    link.fetch(all(&ASKED, in_order), vec![], |row| keep(&mut found.asked, asked(&row))).await?;
+    let by_age = "received_at, from_id, session_id, request_id";
+    link.fetch(all(&PEER_REQUEST, by_age), vec![], |row| keep(&mut found.peer_requests, peer_request(&row)))
         .await?;
     Ok(found)
 }
@@ -53,6 +58,36 @@ fn peer(row: &Row) -> Result<PeerRecord, Error> {
         last_seen: row.get::<Option<i64>>(8)?.map(moment).transpose()?,
         issued: uncount(row.get(9)?)?,
         taken: uncount(row.get(10)?)?,
+        approver: row.get::<i64>(11)? != 0,
+    })
+}
+
+fn asked(row: &Row) -> Result<AskedRecord, Error> {
+    Ok(AskedRecord {
+        peer: id(row, 0)?,
+        session_id: SessionId::from_bytes(array(row, 1)?),
+        request_id: RequestId::from_bytes(array(row, 2)?),
+        told_at: moment(row.get(3)?)?,
+    })
+}
+
+fn peer_request(row: &Row) -> Result<PeerRequestRecord, Error> {
+    let answer = |text: String| DecisionWord::parse(&text).ok_or_else(|| damaged("an answer"));
+    let state = |text: String| AskedState::parse(&text).ok_or_else(|| damaged("a state"));
+    let by = row.get::<Option<String>>(10)?.map(|_| name(row, 10)).transpose()?;
+    Ok(PeerRequestRecord {
+        key: PeerRequestKey {
+            from: id(row, 0)?,
+            session_id: SessionId::from_bytes(array(row, 1)?),
+            request_id: RequestId::from_bytes(array(row, 2)?),
+        },
+        sealed: row.get(3)?,
+        from_keys: keys(row, 4)?,
+        received_at: moment(row.get(6)?)?,
+        expires_at: moment(row.get(7)?)?,
+        answer: row.get::<Option<String>>(8)?.map(answer).transpose()?,
+        state: row.get::<Option<String>>(9)?.map(state).transpose()?,
+        by,
     })
 }
 

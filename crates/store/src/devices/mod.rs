@@ -23,6 +23,7 @@ pub(crate) static PEER: Table = Table {
         "last_seen",
         "issued",
         "taken",
+        "approver",
     ],
     keys: 1,
 };
@@ -56,3 +57,29 @@ pub(crate) static INTRODUCED: Table = Table {
 
 pub(crate) static REGISTER: Table =
     Table { order: 10, name: "device_register", columns: &["device_id", "field", "value", "stamp"], keys: 2 };
+
+pub(crate) static ASKED: Table = Table {
+    order: 11,
+    name: "device_asked",
+    columns: &["peer_id", "session_id", "request_id", "told_at"],
+    keys: 3,
+};
+
+pub(crate) static PEER_REQUEST: Table = Table {
+    order: 12,
+    name: "peer_request",
+    columns: &[
+        "from_id",
+        "session_id",
+        "request_id",
+        "sealed",
+        "from_x25519",
+        "from_ed25519",
+        "received_at",
+        "expires_at",
+        "answer",
+        "state",
+        "by_name",
+    ],
+    keys: 3,
+};

@@ -2,11 +2,12 @@
 
 use durward_broker::approval::Write;
 use durward_broker::devices::{
-    DeviceSnapshot, DeviceWrite, EventKind, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord,
-    Register, RegisterField, RegisterRecord, Stamp, VectorClock,
+    AskedRecord, DeviceSnapshot, DeviceWrite, EventKind, InboxRecord, IntroducedRecord, OutboxRecord,
+    PeerRecord, PeerRequestKey, PeerRequestRecord, Register, RegisterField, RegisterRecord, Stamp,
+    VectorClock,
 };
-use durward_protocol::PairingId;
-use durward_protocol::device::{DeviceId, DeviceName, DevicePublic};
+use durward_protocol::device::{AskedState, DecisionWord, DeviceId, DeviceName, DevicePublic};
+use durward_protocol::{PairingId, RequestId, SessionId};
 use durward_store::Error;
 
 use crate::backend::{Backend, on_both};
@@ -52,6 +53,7 @@ fn peer(n: u8) -> PeerRecord {
         last_seen: Some(at(2)),
         issued: 3,
         taken: 4,
+        approver: n.is_multiple_of(2),
     }
 }
 
@@ -69,6 +71,29 @@ fn payload(from: u8, n: u8) -> InboxRecord {
         from_keys: keys(from),
         bytes: 7,
         received_at: at(i64::from(n)),
+    }
+}
+
+fn asked(peer: u8, n: u8) -> AskedRecord {
+    let (session_id, request_id) = (SessionId::from_bytes([n; 16]), RequestId::from_bytes([n + 1; 16]));
+    AskedRecord { peer: id(peer), session_id, request_id, told_at: at(6) }
+}
+
+fn peer_request(from: u8, n: u8) -> PeerRequestRecord {
+    let answered = n.is_multiple_of(2);
+    PeerRequestRecord {
+        key: PeerRequestKey {
+            from: id(from),
+            session_id: SessionId::from_bytes([n; 16]),
+            request_id: RequestId::from_bytes([n + 1; 16]),
+        },
+        sealed: vec![n; 5],
+        from_keys: keys(from),
+        received_at: at(i64::from(n)),
+        expires_at: at(600),
+        answer: answered.then_some(DecisionWord::Approve),
+        state: answered.then_some(AskedState::VaultLocked),
+        by: answered.then(|| name("tablet")),
     }
 }
 
@@ -101,6 +126,10 @@ async fn everything_is_read_back(backend: Backend) {
         DeviceWrite::Introduced(introduced.clone()),
         DeviceWrite::Register(register("removed")),
         DeviceWrite::Register(register("")),
+        DeviceWrite::Asked(asked(1, 8)),
+        DeviceWrite::PeerRequest(peer_request(1, 4)),
+        DeviceWrite::PeerRequest(PeerRequestRecord { sealed: vec![9], ..peer_request(2, 1) }),
+        DeviceWrite::PeerRequest(peer_request(2, 1)),
     ]);
     batch.push(Write::Audit(entry(1)));
     assert_eq!(store.submit(batch).await.unwrap().head.n, 1);
@@ -113,6 +142,8 @@ async fn everything_is_read_back(backend: Backend) {
         inbox: vec![payload(1, 5), payload(2, 6)],
         introduced: vec![introduced],
         registers: vec![register("")],
+        asked: vec![asked(1, 8)],
+        peer_requests: vec![peer_request(2, 1), peer_request(1, 4)],
     };
     assert_eq!(found, expected);
     store
@@ -120,23 +151,34 @@ async fn everything_is_read_back(backend: Backend) {
             DeviceWrite::Acknowledged { to: id(1), seq: 1 },
             DeviceWrite::RemoveInbox(id(5)),
             DeviceWrite::RemoveIntroduced(id(3)),
+            DeviceWrite::RemoveAsked(asked(1, 8)),
+            DeviceWrite::RemovePeerRequest(peer_request(1, 4).key),
         ]))
         .await
         .unwrap();
     let found = store.load_devices().await.unwrap();
     assert_eq!((found.outbox, found.inbox), (vec![waiting(1, 2)], vec![payload(2, 6)]));
-    assert!(found.introduced.is_empty());
+    assert!(found.introduced.is_empty() && found.asked.is_empty());
+    assert_eq!(found.peer_requests, [peer_request(2, 1)]);
 }
 
 /// What waits for a peer goes with it.
 async fn removing_takes_what_waits(backend: Backend) {
     let store = backend.open().await;
-    let all =
-        [DeviceWrite::Peer(peer(1)), DeviceWrite::Outbox(waiting(1, 1)), DeviceWrite::Outbox(waiting(2, 1))];
+    let all = [
+        DeviceWrite::Peer(peer(1)),
+        DeviceWrite::Outbox(waiting(1, 1)),
+        DeviceWrite::Outbox(waiting(2, 1)),
+        DeviceWrite::Asked(asked(1, 1)),
+        DeviceWrite::Asked(asked(2, 1)),
+        DeviceWrite::PeerRequest(peer_request(1, 1)),
+        DeviceWrite::PeerRequest(peer_request(2, 1)),
+    ];
     store.submit(writes(all)).await.unwrap();
     store.submit(writes([DeviceWrite::RemovePeer(id(1))])).await.unwrap();
     let found = store.load_devices().await.unwrap();
     assert_eq!((found.peers, found.outbox), (Vec::new(), vec![waiting(2, 1)]));
+    assert_eq!((found.asked, found.peer_requests), (vec![asked(2, 1)], vec![peer_request(2, 1)]));
 }
 
 /// The order inside a batch counts.

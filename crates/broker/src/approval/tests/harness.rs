@@ -14,8 +14,8 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
 use super::super::{
-    Answer, Approval, Decision, Effect, Event, GrantSpec, ItemChoice, Notice, Settings, Ticket, VaultFailure,
-    Waiter, Write,
+    Answer, Approval, Decision, Effect, Event, GrantSpec, ItemChoice, Notice, RunsOn, Settings, Ticket,
+    VaultFailure, Waiter, Write,
 };
 use super::agent::{Agent, Ask, Displaying, ask};
 use super::store::Store;
@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) answers: HashMap<Waiter, Answer>,
     pub(super) asked: Vec<Waiter>,
     pub(super) notices: Vec<Notice>,
+    /// What the owner says with the next code.
+    pub(super) runs_on: Option<RunsOn>,
     waiters: u64,
 }
 
@@ -89,6 +91,7 @@ impl World {
             answers: HashMap::new(),
             asked: Vec::new(),
             notices: Vec::new(),
+            runs_on: None,
             waiters: 0,
         }
     }
@@ -278,8 +281,8 @@ impl World {
     }
 
     pub(super) fn type_code(&mut self, number: Option<PairingNumber>, code: &Code) -> Waiter {
-        let code = code.duplicate();
-        self.call(|waiter| Event::TypeCode { waiter, number, code, scope: None, apply_rules: false })
+        let (code, scope, runs_on) = (code.duplicate(), None, self.runs_on.take());
+        self.call(|waiter| Event::TypeCode { waiter, number, code, scope, apply_rules: false, runs_on })
     }
 
     pub(super) fn exchanged(&self, waiter: Waiter) -> ExchangeResponse {

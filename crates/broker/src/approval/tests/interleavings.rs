@@ -1,12 +1,13 @@
 //! Random interleavings of agents, owner, vault, clock, failing store, bad network and crashes.
 
+mod decide;
 mod op;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use durward_protocol::{
-    AgentId, Confirmation, Domain, Field, GrantId, Limits, RequestId, Scope, SessionId, Verdict,
+    AgentId, Confirmation, Domain, GrantId, Limits, RequestId, Scope, SessionId, Verdict,
 };
 use proptest::prelude::*;
 use time::Duration;
@@ -14,11 +15,9 @@ use time::Duration;
 use op::{Op, op};
 
 use super::super::request::{Request, RequestState, Stage};
-use super::super::{
-    Answer, AuditEvent, Decision, Event, GrantSpec, Policy, Settings, StoredRequestState, VaultFailure,
-    Waiter,
-};
+use super::super::{Answer, AuditEvent, Event, Policy, Settings, StoredRequestState, VaultFailure, Waiter};
 use super::agent::{Agent, Displaying, ask};
+use super::by_device;
 use super::harness::{Vault, World, choice};
 
 type Key = (SessionId, RequestId);
@@ -32,6 +31,8 @@ struct Play {
     checked: HashSet<Waiter>,
     /// Requests the owner approved.
     approved: HashSet<Key>,
+    /// Requests the owner approved on another device that may decide, as far as it still may.
+    approved_there: HashSet<Key>,
     /// Sessions and domains the owner gave grants for.
     granted: HashSet<(SessionId, Domain)>,
     /// Whether the policy ever released the second domain without a question.
@@ -71,6 +72,7 @@ impl Play {
             sent: Vec::new(),
             checked: HashSet::new(),
             approved: HashSet::new(),
+            approved_there: HashSet::new(),
             granted: HashSet::new(),
             allowed: false,
             revoked: HashSet::new(),
@@ -299,37 +301,23 @@ impl Play {
                 }
             }
             Op::Decide(at, id, how) => self.decide(at, id, how),
+            Op::DecideByDevice(at, id, yes) => self.decide_there(at, id, yes),
+            Op::Mark(marked) => {
+                let devices = if marked { vec![by_device::device(2)] } else { Vec::new() };
+                world.handle(Event::Approvers { devices });
+                if !marked {
+                    // What is being written down at this moment leaves; nothing else does.
+                    let machine = &world.machine;
+                    self.approved_there.retain(|key| {
+                        machine.requests.get(key).is_some_and(|request| {
+                            request.open().is_none_or(|open| matches!(open.stage, Stage::Releasing(_)))
+                        })
+                    });
+                }
+            }
+            Op::VaultOpened => world.handle(Event::VaultOpened),
             _ => {}
         }
-    }
-
-    fn decide(&mut self, at: u8, id: u8, how: u8) {
-        let Some(session) = pick(&self.agents, at).map(|agent| agent.session) else { return };
-        let id = self.request_id(session, id);
-        let Some(agent) = pick(&self.agents, at) else { return };
-        let key = (agent.session, RequestId::from_bytes([id; 16]));
-        let views = self.world.machine.waiting_requests(self.world.now);
-        let domain = views.into_iter().find(|v| (v.session_id, v.request_id) == key).map(|v| v.domain);
-        let grant = match how {
-            0 => Some(GrantSpec::Session),
-            1 => Some(GrantSpec::For { seconds: 900 }),
-            2 => Some(GrantSpec::Uses { uses: 1 }),
-            _ => None,
-        };
-        let decision = match how {
-            6 => Decision::Deny { reason: Some("no".into()) },
-            7 => {
-                Decision::Approve { grant, item_id: Some("one".into()), fields: Some(vec![Field::Username]) }
-            }
-            _ => Decision::Approve { grant, item_id: None, fields: None },
-        };
-        if let (Some(domain), true) = (domain, how != 6) {
-            self.approved.insert(key);
-            if grant.is_some() {
-                self.granted.insert((key.0, domain));
-            }
-        }
-        self.world.decide(agent, id, decision);
     }
 
     /// What must hold at any moment.
@@ -372,6 +360,7 @@ impl Play {
         let domain = response.credential.domain.clone().unwrap();
         assert!(
             self.approved.contains(&key)
+                || self.approved_there.contains(&key)
                 || self.allowed && domain.as_str() == DOMAINS[1]
                 || self.granted.contains(&(session, domain)),
             "released without a decision, a grant or a rule"

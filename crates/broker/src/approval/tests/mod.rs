@@ -2,6 +2,7 @@
 //! moods, and agents that follow the protocol.
 
 mod agent;
+mod by_device;
 mod commits;
 mod delivery;
 mod envelopes;

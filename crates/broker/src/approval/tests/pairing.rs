@@ -417,24 +417,21 @@ fn the_owner_may_narrow_the_scope_and_never_widen_it() {
     let displaying = world.display("a", &asked);
     let held = world.exchange(&displaying);
     let (code, number) = (displaying.code.duplicate(), Some(displaying.number));
-    let wider = Some(scope(&["com"], Some(5)));
-    let refused = world.call(|waiter| Event::TypeCode {
-        waiter,
-        number,
-        code: code.duplicate(),
-        scope: wider,
-        apply_rules: false,
-    });
+    let (wider, narrow) = (scope(&["com"], Some(5)), scope(&["login.example.com"], Some(2)));
+    let mut typed = |scope: &Scope| {
+        let (code, scope) = (code.duplicate(), Some(scope.clone()));
+        world.call(|waiter| Event::TypeCode {
+            waiter,
+            number,
+            code,
+            scope,
+            apply_rules: false,
+            runs_on: None,
+        })
+    };
+    let refused = typed(&wider);
+    typed(&narrow);
     assert_eq!(world.code(refused), ErrorCode::InvalidScope);
-    let narrow = scope(&["login.example.com"], Some(2));
-    let scope = Some(narrow.clone());
-    world.call(|waiter| Event::TypeCode {
-        waiter,
-        number,
-        code: code.duplicate(),
-        scope,
-        apply_rules: false,
-    });
     let agent = displaying.verify(&world.exchanged(held)).unwrap();
     assert_eq!(agent.scope, narrow);
     let confirm = world.confirm(&agent);

@@ -18,7 +18,14 @@ fn pair_with_rules(world: &mut World, agent: &str) -> Agent {
     let displaying = world.display(agent, &Scope::none());
     let held = world.exchange(&displaying);
     let (number, code): (_, Code) = (Some(displaying.number), displaying.code.duplicate());
-    world.call(|waiter| Event::TypeCode { waiter, number, code, scope: None, apply_rules: true });
+    world.call(|waiter| Event::TypeCode {
+        waiter,
+        number,
+        code,
+        scope: None,
+        apply_rules: true,
+        runs_on: None,
+    });
     let response = world.exchanged(held);
     let agent = displaying.verify(&response).unwrap();
     world.confirm(&agent);

@@ -1,5 +1,6 @@
 //! The device domain against itself.
 
+mod asked;
 mod pairing;
 mod support;
 mod sync;

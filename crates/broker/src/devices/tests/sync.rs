@@ -9,22 +9,25 @@ use zeroize::Zeroizing;
 
 use super::support::{TestKeys, alone, at, hello, id, name, paired, seeded, this};
 use crate::devices::{
-    DeviceEvent, DeviceSnapshot, DeviceWrite, Devices, EventBody, InboxRecord, IntroducedRecord, Limits,
-    OutboxRecord, PeerRecord, RegisterField, RegisterRecord, Taken, plain_file_name,
+    AskedRecord, DeviceEvent, DeviceSnapshot, DeviceWrite, Devices, EventBody, InboxRecord, IntroducedRecord,
+    Limits, OutboxRecord, PeerRecord, PeerRequestRecord, RegisterField, RegisterRecord, Taken,
+    plain_file_name,
 };
 
 /// What a store does with the writes, and what a start reads.
 #[derive(Clone, Default)]
-struct Disk {
+pub(super) struct Disk {
     peers: BTreeMap<[u8; 16], PeerRecord>,
     outbox: BTreeMap<([u8; 16], u64), OutboxRecord>,
     inbox: Vec<InboxRecord>,
     introduced: BTreeMap<[u8; 16], IntroducedRecord>,
     registers: BTreeMap<([u8; 16], RegisterField), RegisterRecord>,
+    asked: Vec<AskedRecord>,
+    peer_requests: Vec<PeerRequestRecord>,
 }
 
 impl Disk {
-    fn apply(&mut self, writes: Vec<DeviceWrite>) {
+    pub(super) fn apply(&mut self, writes: Vec<DeviceWrite>) {
         for write in writes {
             match write {
                 DeviceWrite::Peer(peer) => {
@@ -33,6 +36,8 @@ impl Disk {
                 DeviceWrite::RemovePeer(id) => {
                     self.peers.remove(id.as_bytes());
                     self.outbox.retain(|(to, _), _| to != id.as_bytes());
+                    self.asked.retain(|record| record.peer != id);
+                    self.peer_requests.retain(|record| record.key.from != id);
                 }
                 DeviceWrite::Outbox(record) => {
                     self.outbox.insert((*record.to.as_bytes(), record.seq), record);
@@ -51,17 +56,26 @@ impl Disk {
                 DeviceWrite::Register(record) => {
                     self.registers.insert((*record.device.as_bytes(), record.field), record);
                 }
+                DeviceWrite::Asked(record) => self.asked.push(record),
+                DeviceWrite::RemoveAsked(record) => self.asked.retain(|asked| *asked != record),
+                DeviceWrite::PeerRequest(record) => {
+                    self.peer_requests.retain(|known| known.key != record.key);
+                    self.peer_requests.push(record);
+                }
+                DeviceWrite::RemovePeerRequest(key) => self.peer_requests.retain(|known| known.key != key),
             }
         }
     }
 
-    fn snapshot(&self) -> DeviceSnapshot {
+    pub(super) fn snapshot(&self) -> DeviceSnapshot {
         DeviceSnapshot {
             peers: self.peers.values().cloned().collect(),
             outbox: self.outbox.values().cloned().collect(),
             inbox: self.inbox.clone(),
             introduced: self.introduced.values().cloned().collect(),
             registers: self.registers.values().cloned().collect(),
+            asked: self.asked.clone(),
+            peer_requests: self.peer_requests.clone(),
         }
     }
 }

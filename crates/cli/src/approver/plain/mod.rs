@@ -44,7 +44,7 @@ pub(super) async fn run(control: &Control, options: &Options) -> CommandResult {
                 if matches!(action, Action::Quit) {
                     return Ok(ExitCode::SUCCESS);
                 }
-                queue.extend(act(control, &lines, action).await);
+                queue.extend(act(control, &lines, options.completed(action)).await);
             }
         }
         if !queue.is_empty() {

@@ -5,7 +5,7 @@ use durward_protocol::{SecretString, TypedCode, Verdict};
 
 use super::state::{Asked, Mode, State, accepted_rule, agent_switch};
 use super::view;
-use crate::approver::event::{Action, Event, key_of};
+use crate::approver::event::{Action, Event, OnDevice, key_of};
 use crate::approver::words;
 use crate::terminal::harmless;
 
@@ -187,18 +187,34 @@ fn code_typed(pairing: &PairingView, state: &State, line: &SecretString) -> Vec<
     match text {
         "" => Vec::new(),
         "n" | "N" | "no" => vec![Action::RefusePairing { number: pairing.number }],
-        _ => match without_rules(text).0.parse::<TypedCode>() {
+        _ => match said_with(text).0.parse::<TypedCode>() {
             Ok(typed) => {
-                let apply_rules = without_rules(text).1;
+                let (_, apply_rules, runs_on) = said_with(text);
                 // Six digits alone are for the pairing on the screen only while it is the one that waits.
                 let alone = state.known.waiting_pairings().count() == 1;
                 let number = typed.number.or(alone.then_some(pairing.number));
                 let code = SecretString::new(typed.code.expose_digits().to_owned());
-                vec![Action::EnterCode { number, code, scope: None, apply_rules }]
+                vec![Action::EnterCode { number, code, scope: None, apply_rules, runs_on }]
             }
             Err(error) => vec![Action::Show(format!("That is no code: {error}."))],
         },
     }
+}
+
+/// `12-847293 rules on tablet may answer`: the code, whether rules that name the agent shall count, and on which
+/// device it runs.
+fn said_with(text: &str) -> (&str, bool, Option<OnDevice>) {
+    let (before, device) = match text.split_once(" on ") {
+        Some((before, device)) if !device.trim().is_empty() => (before.trim_end(), Some(device.trim())),
+        _ => (text, None),
+    };
+    let runs_on = device.map(|device| {
+        let may_answer = device.strip_suffix(" may answer").map(str::trim_end);
+        let name = may_answer.unwrap_or(device).to_owned();
+        OnDevice { device: name, may_answer: may_answer.is_some() }
+    });
+    let (code, apply_rules) = without_rules(before);
+    (code, apply_rules, runs_on)
 }
 
 /// `12-847293 rules`: the code, and whether rules that name the agent shall count.

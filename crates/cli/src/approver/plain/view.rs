@@ -15,7 +15,8 @@ pub(super) const HELP: &str = "\
   y session    and for this session     y 3x           and three times more
   n [reason]   deny                     r              deny and revoke the session
   s  sessions (revoke by number)   g  grants   l  lock the vault   q  quit
-  pause AGENT  refuse its requests      resume AGENT   let it ask again";
+  pause AGENT  refuse its requests      resume AGENT   let it ask again
+  CODE on DEVICE [may answer]   the agent runs on that paired device; its answers do not count for it";
 
 /// The question to print now; nothing when it is on the screen already.
 pub(super) fn prompt(state: &mut State) -> Option<String> {

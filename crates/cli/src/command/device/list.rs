@@ -1,6 +1,6 @@
 //! `durward devices`
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use durward_protocol::device::api::{
     ChangeDevice, ConfirmDevice, DeviceView, Introduce, IntroducedView, Rotated,
 };
@@ -22,6 +22,7 @@ use crate::terminal::{self, harmless};
 #[command(after_help = "Examples:\n  durward devices\n  durward devices rename desktop tower\n  \
     durward devices remove tower\n  durward devices fingerprint desktop\n  \
     durward devices set-address desktop 10.0.0.7:5000\n  \
+    durward devices approver phone on\n  \
     durward devices rotate")]
 pub(crate) struct DevicesArgs {
     #[command(subcommand)]
@@ -65,6 +66,18 @@ enum Verb {
         #[arg(long, conflicts_with = "address")]
         none: bool,
     },
+    /// Let a device answer requests that wait here, or not: it sees them, signs a yes or a no, and never a grant.
+    ///
+    /// On that device `durward requests --device` lists them.
+    #[command(
+        after_help = "Examples:\n  durward devices approver phone on\n  durward devices approver phone off"
+    )]
+    Approver {
+        /// Which.
+        device: String,
+        /// Whether it may.
+        switch: Switch,
+    },
     /// Make new keys for this device. Every peer has to be paired again; one that is not stays out for good.
     Rotate {
         /// Do not ask.
@@ -94,6 +107,12 @@ enum Verb {
     },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
 pub(crate) fn devices(args: DevicesArgs) -> CommandResult {
     let output = args.output;
     match args.verb.unwrap_or(Verb::List) {
@@ -117,6 +136,20 @@ async fn call(control: &Control, output: OutputArgs, verb: Verb) -> CommandResul
             answer(output, &changed, |peer| match &peer.address {
                 Some(address) => format!("{} is at {}.", peer.name, harmless(address)),
                 None => format!("{} is looked for on the network.", peer.name),
+            })
+        }
+        Verb::Approver { device, switch } => {
+            let change = ChangeDevice { approver: Some(switch == Switch::On), ..Default::default() };
+            let changed = change_peer(control, &device, change).await?;
+            answer(output, &changed, |peer| {
+                if peer.approver {
+                    format!(
+                        "{0} may answer requests: `durward requests --device` on {0} lists them.",
+                        peer.name
+                    )
+                } else {
+                    format!("{} may not answer requests.", peer.name)
+                }
             })
         }
         Verb::Rotate { yes, forget_old } => rotate(control, output, yes, forget_old).await,

@@ -1,5 +1,6 @@
 //! Devices: pairing, the list of them, sealed files, and what they send each other.
 
+mod asked;
 mod drops;
 mod list;
 mod pair;
@@ -14,6 +15,7 @@ use durward_sealing::KeyFolder;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use asked::{AskedVerb, asked, elsewhere};
 pub(crate) use drops::{InboxArgs, SendArgs, inbox, send};
 pub(crate) use list::{DevicesArgs, devices};
 pub(crate) use pair::{PairArgs, pair};
@@ -135,6 +137,14 @@ fn find_peer<'a>(devices: &'a Devices, which: &str) -> Result<&'a DeviceView, Cl
 fn not_found(which: &str) -> CliError {
     let text = format!("there is no device {:?}", harmless(which));
     CliError::new(Exit::NotFound, "device_not_found", text).hint("`durward devices` lists them")
+}
+
+/// The id of a device that the owner named: a peer, or this one.
+pub(crate) async fn device_id(control: &Control, which: &str) -> Result<DeviceId, CliError> {
+    Ok(match find(&all(control).await?, which)? {
+        Which::This(this) => this.device_id,
+        Which::Peer(peer) => peer.device_id,
+    })
 }
 
 /// All devices, from the daemon.

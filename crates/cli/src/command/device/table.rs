@@ -17,13 +17,14 @@ pub(super) fn devices(devices: &Devices) -> String {
     if devices.devices.is_empty() {
         text.push_str("\nNo devices are paired. `durward pair` pairs one.");
     } else {
-        let mut table = plain_table(&["NAME", "KEY", "LAST SEEN", "WAITING", "WHERE"]);
+        let mut table = plain_table(&["NAME", "KEY", "LAST SEEN", "WAITING", "APPROVES", "WHERE"]);
         for peer in &devices.devices {
             table.add_row([
                 peer.name.to_string(),
                 harmless(&peer.fingerprint),
                 peer.last_seen.map_or_else(|| "never".into(), |at| minutes(at.get())),
                 peer.outbox.to_string(),
+                if peer.approver { "yes" } else { "no" }.into(),
                 harmless(peer.found_at.as_deref().or(peer.address.as_deref()).unwrap_or("not found")),
             ]);
         }

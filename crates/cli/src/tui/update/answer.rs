@@ -40,7 +40,7 @@ pub(super) fn enter_code(state: &mut State, pairing: &PairingView) -> Vec<Action
     let apply_rules = draft.rules;
     draft.code.clear();
     state.checking = Some(pairing.agent_id.to_string());
-    vec![Action::EnterCode { number: Some(number), code, scope, apply_rules }]
+    vec![Action::EnterCode { number: Some(number), code, scope, apply_rules, runs_on: None }]
 }
 
 /// The owner says yes to what is on the screen.

@@ -52,6 +52,7 @@ fn request(n: u8) -> RequestView {
         scope: Limits::default(),
         granted: false,
         alike: 0,
+        approved_by: None,
         deciding: false,
         choices: Vec::new(),
         created_at: START,
@@ -233,7 +234,8 @@ fn a_code_is_typed_for_the_pairing_on_the_screen() {
     );
     type_text(&mut state, "847293");
     let actions = press(&mut state, &["enter"]);
-    let [Action::EnterCode { number: Some(number), code, scope: None, apply_rules: false }] = &actions[..]
+    let [Action::EnterCode { number: Some(number), code, scope: None, apply_rules: false, runs_on: None }] =
+        &actions[..]
     else {
         panic!("{actions:?}")
     };

@@ -69,6 +69,9 @@ fn top(paint: &Paint<'_>, request: &RequestView, columns: u16) -> Vec<Line<'stat
     if request.granted {
         warn("! A grant covers this; only the vault password is missing.".into());
     }
+    if let Some(device) = &request.approved_by {
+        warn(format!("! Approved by {device}, vault locked: the next unlock releases it."));
+    }
     lines
 }
 

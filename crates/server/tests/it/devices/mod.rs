@@ -1,5 +1,6 @@
 //! Two and three servers on this machine that pair and talk over HTTP.
 
+mod approve;
 mod machine;
 mod messages;
 mod middle;

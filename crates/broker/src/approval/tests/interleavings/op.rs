@@ -25,6 +25,11 @@ pub(super) enum Op {
     CancelRequest(u8, u8),
     RevokeByAgent(u8),
     Decide(u8, u8, u8),
+    /// A yes or a no on another device, which may or may not be marked.
+    DecideByDevice(u8, u8, bool),
+    /// The other device gets its mark, or loses it.
+    Mark(bool),
+    VaultOpened,
     Revoke(u8),
     EndGrant(u8),
     HangUp(u8),
@@ -58,6 +63,9 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         2 => (any::<u8>(), 0_u8..5).prop_map(|(a, b)| Op::CancelRequest(a, b)),
         1 => any::<u8>().prop_map(Op::RevokeByAgent),
         9 => (any::<u8>(), 0_u8..5, 0_u8..8).prop_map(|(a, b, c)| Op::Decide(a, b, c)),
+        5 => (any::<u8>(), 0_u8..5, prop::bool::weighted(0.8)).prop_map(|(a, b, c)| Op::DecideByDevice(a, b, c)),
+        2 => prop::bool::weighted(0.7).prop_map(Op::Mark),
+        2 => Just(Op::VaultOpened),
         1 => any::<u8>().prop_map(Op::Revoke),
         1 => any::<u8>().prop_map(Op::EndGrant),
         3 => any::<u8>().prop_map(Op::HangUp),

@@ -46,6 +46,7 @@ fn request(reason: &str) -> RequestView {
         scope: Limits::default(),
         granted: false,
         alike: 0,
+        approved_by: None,
         deciding: false,
         choices: Vec::new(),
         created_at: datetime!(2026-11-22 10:00 UTC),
@@ -255,6 +256,27 @@ fn rules_that_name_an_agent_are_shown_and_count_on_a_word() {
     let actions = answer(&mut state, "12-847293");
     assert!(matches!(&actions[..], [Action::EnterCode { apply_rules: false, .. }]));
     assert!(matches!(&answer(&mut state, "12-847293rules")[..], [Action::Show(_)]));
+}
+
+#[test]
+fn a_code_says_on_which_device_the_agent_runs() {
+    let mut state = state(vec![pairing(12)], Vec::new(), true);
+    view::prompt(&mut state);
+    let on = |device: &str, may_answer| Some(OnDevice { device: device.into(), may_answer });
+    for (typed, rules, expected) in [
+        ("12-847293", false, None),
+        ("12-847293 on tablet", false, on("tablet", false)),
+        ("12-847293 on my tablet may answer", false, on("my tablet", true)),
+        ("12-847293 rules on tablet", true, on("tablet", false)),
+    ] {
+        let actions = answer(&mut state, typed);
+        let [Action::EnterCode { apply_rules, runs_on, .. }] = &actions[..] else {
+            panic!("{typed}: {actions:?}")
+        };
+        assert_eq!((*apply_rules, runs_on), (rules, &expected), "{typed}");
+    }
+    assert!(matches!(&answer(&mut state, "12-847293 on ")[..], [Action::Show(_)]));
+    assert!(matches!(&answer(&mut state, "on tablet")[..], [Action::Show(_)]));
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn devices() -> Devices {
             outbox: 0,
             reason: None,
             introduced_by: None,
+            approver: false,
         }],
         introduced: Vec::new(),
     }
