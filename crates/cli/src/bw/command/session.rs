@@ -9,7 +9,7 @@ use super::session_message;
 use crate::context::{Context, online};
 use crate::output::{Kind, Response};
 use crate::password::{self, Source};
-use crate::prompt;
+use crate::{prompt, spinner};
 
 /// Said when no password can be had.
 pub(super) const NO_PASSWORD: &str = "Master password is required. Try again in interactive mode or provide a password file or environment variable.";
@@ -29,7 +29,7 @@ pub(super) fn unlock(context: &Context) -> Result<Response> {
         }
     };
     let client = context.client(folder)?;
-    let key = prompt::busy(context, "Deriving the key", || client.unlock(&password, context.now()))?;
+    let key = spinner::busy(context, "Deriving the key", || client.unlock(&password, context.now()))?;
     Ok(session_message("Your vault is now unlocked!", &key))
 }
 
@@ -41,7 +41,7 @@ fn check(
 ) -> Result<Response> {
     match password::named(context, context.arg(0)) {
         Source::Given(password) => {
-            prompt::busy(context, "Deriving the key", || client.check_password(&password))?;
+            spinner::busy(context, "Deriving the key", || client.check_password(&password))?;
             Ok(Response::title("Valid credentials"))
         }
         Source::Missing(Some(reason)) => Ok(Response::failure(reason)),
@@ -126,7 +126,7 @@ pub(super) fn sync(context: &Context) -> Result<Response> {
     }
     let client = context.client(folder)?;
     let now = context.now();
-    let synced = prompt::busy(context, "Syncing", || {
+    let synced = spinner::busy(context, "Syncing", || {
         online(async {
             let online = client.connect(true)?;
             online.sync(context.invocation.has("force"), now).await
