@@ -191,10 +191,7 @@ pub(crate) fn is_guid(text: &str) -> bool {
 }
 
 /// Runs over the items in the order of the data file; an entry that is no item is passed over.
-fn collect<T: Send>(
-    sealed: Sealed<'_>,
-    f: impl Fn(usize, &EncCipher<'_>) -> Option<T> + Sync,
-) -> Vec<T> {
+fn collect<T: Send>(sealed: Sealed<'_>, f: impl Fn(usize, &EncCipher<'_>) -> Option<T> + Sync) -> Vec<T> {
     let one = |(at, (_, text)): (usize, &(Cow<'_, str>, &str))| {
         f(at, &serde_json::from_str::<EncCipher<'_>>(text).ok()?)
     };
@@ -210,7 +207,8 @@ fn collect<T: Send>(
 fn fits_url(item: &EncCipher<'_>, key: &ItemKey<'_>, target: &str) -> bool {
     item.login.iter().flat_map(|l| &l.uris).any(|enc| {
         let rule = UriMatch::from_rule(enc.rule);
-        rule != UriMatch::Never && key.uri(enc).is_some_and(|saved| rule.matches(&saved, target))
+        let fits = |saved: &str| rule.matches(saved, target);
+        rule != UriMatch::Never && key.uri_if(enc, fits).map(Zeroizing::new).is_some()
     })
 }
 

@@ -92,8 +92,7 @@ impl Document {
     /// [`Error::BadState`].
     pub fn account(&self) -> Result<Option<Account<'_>>> {
         let Some(raw) = self.raw(keys::ACTIVE) else { return Ok(None) };
-        let id: &str =
-            serde_json::from_str(raw).map_err(|_| Error::BadState(keys::ACTIVE.to_owned()))?;
+        let id: &str = serde_json::from_str(raw).map_err(|_| Error::BadState(keys::ACTIVE.to_owned()))?;
         let token: Option<String> = self.get(&keys::user(id, keys::ACCESS_TOKEN))?;
         Ok(token.is_some_and(|t| !t.is_empty()).then_some(Account { document: self, id }))
     }

@@ -40,9 +40,10 @@ fn a_long_derivation_is_shown() {
     let account = durward_testkit::bitwarden::Account::new(spec);
     let desk = Desk::with(Flavour::Vaultwarden, vec![account]);
     desk.login();
-    for (variable, before, after) in
-        [("IN_COLOUR", "Deriving the key \u{1b}[2m(", "s)\u{1b}[22m"), ("NO_COLOR", "Deriving the key (", "s)")]
-    {
+    for (variable, before, after) in [
+        ("IN_COLOUR", "Deriving the key \u{1b}[2m(", "s)\u{1b}[22m"),
+        ("NO_COLOR", "Deriving the key (", "s)"),
+    ] {
         let mut session = start_with(&desk, &["unlock"], &[(variable, "1")]);
         session.exp_string("? Master password: ").unwrap();
         session.send_line(PASSWORD).unwrap();
@@ -78,8 +79,12 @@ fn logout_asks_first() {
     session.exp_string("Logout cancelled.").unwrap();
     session.exp_eof().unwrap();
     assert_eq!(desk.run(&["login", "--check"]).code, 0);
-    let mut session = start(&desk, &["logout", "--force"]);
-    session.exp_string("You have logged out.").unwrap();
+    for switch in ["--force", "--nointeraction"] {
+        let mut session = start(&desk, &["logout", switch]);
+        let said = session.exp_eof().unwrap();
+        assert!(said.contains("You have logged out.") && !said.contains("(y/N)"), "{switch}: {said}");
+        desk.login();
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn story(flavour: Flavour) {
     let reads = |key: &str| {
         let get = |args: &[&str]| desk.run_env(args, &[("BW_SESSION", key)]);
         assert_eq!(get(&["get", "password", "Plain login"]).stdout, PLAIN_PASSWORD);
-        assert_eq!(get(&["get", "password", "Item-key"]).stdout, "s3cret-itemkey");
+        assert_eq!(get(&["get", "password", "itemkey.example.net"]).stdout, "s3cret-itemkey");
         assert_eq!(get(&["get", "username", "carol"]).stdout, "carol", "an organisation's");
         assert_eq!(get(&["get", "totp", "Plain login"]).stdout.len(), 6);
         assert!(get(&["status"]).stdout.contains("\"status\":\"unlocked\""));

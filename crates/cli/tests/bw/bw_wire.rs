@@ -126,7 +126,11 @@ fn a_registered_account_logs_in() {
         let status = desk.run_as(program, &["status"], &session).stdout;
         assert!(status.contains("\"status\":\"unlocked\""), "{program:?}: {status}");
         // Whoever logged in, the other program's session is the same.
-        assert_eq!(desk.run_env(&["unlock", "--check"], &session).stdout, "Vault is unlocked!", "{program:?}");
+        assert_eq!(
+            desk.run_env(&["unlock", "--check"], &session).stdout,
+            "Vault is unlocked!",
+            "{program:?}"
+        );
         assert_eq!(desk.run_as(program, &["logout"], &[]).code, 0, "{program:?}");
     }
 }

@@ -179,9 +179,7 @@ impl Contents {
             "permissions": {"delete": true, "restore": true}, "object": "cipherDetails",
         });
         if let (Some(body), Value::Object(common)) = (body.as_object_mut(), common) {
-            // Servers send every type's object, and the item's own once more as `data`.
-            let data = body.values().find(|v| v.is_object()).cloned();
-            body.insert("data".to_owned(), data.unwrap_or_default());
+            // Servers send every type's object.
             for kind in ["login", "secureNote", "card", "identity", "sshKey"] {
                 body.entry(kind).or_insert(Value::Null);
             }

@@ -85,8 +85,7 @@ pub(super) fn user_key(algorithm: SymmetricKeyAlgorithm) -> UserKey {
 #[allow(clippy::expect_used, reason = "encryption of test data does not fail")]
 pub(super) fn wrap_item_key(owner: &UserKey, item: &UserKey) -> String {
     let raw = STANDARD.decode(item.expose_base64().expose_secret()).expect("base64");
-    let wrapped: EncString =
-        BitwardenLegacyKeyBytes::from(raw).encrypt_with_key(&sdk(owner)).expect("wraps");
+    let wrapped: EncString = BitwardenLegacyKeyBytes::from(raw).encrypt_with_key(&sdk(owner)).expect("wraps");
     wrapped.to_string()
 }
 

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::{old, register};
 use super::world::{Account, Flavour, Recorded, World};
+use super::{old, register};
 
 pub(super) type Shared = Arc<Mutex<World>>;
 
@@ -62,7 +62,11 @@ async fn record(State(world): State<Shared>, request: Request, next: Next) -> Re
         return (status, [(name, value)], body).into_response();
     }
     let response = next.run(Request::from_parts(parts, bytes.into())).await;
-    if lock(&world).flavour == Flavour::OldVaultwarden { in_old_dress(&path, response).await } else { response }
+    if lock(&world).flavour == Flavour::OldVaultwarden {
+        in_old_dress(&path, response).await
+    } else {
+        response
+    }
 }
 
 async fn in_old_dress(path: &str, response: Response) -> Response {
@@ -288,7 +292,9 @@ fn second_factor(world: &mut World, account: &Account, form: &HashMap<String, St
         world.flavour,
         400,
         match world.flavour {
-            Flavour::Vaultwarden | Flavour::OldVaultwarden => "Invalid TOTP code! Server time: 2026-11-22 00:00:00 UTC IP: 127.0.0.1",
+            Flavour::Vaultwarden | Flavour::OldVaultwarden => {
+                "Invalid TOTP code! Server time: 2026-11-22 00:00:00 UTC IP: 127.0.0.1"
+            }
             Flavour::Official => "Two-step token is invalid. Try again.",
         },
     ))

@@ -41,7 +41,9 @@ fn refusal(message: &str) -> Value {
 
 fn pascal(value: Value) -> Value {
     match value {
-        Value::Object(object) => Value::Object(object.into_iter().map(|(k, v)| (first(&k), pascal(v))).collect::<Map<_, _>>()),
+        Value::Object(object) => {
+            Value::Object(object.into_iter().map(|(k, v)| (first(&k), pascal(v))).collect::<Map<_, _>>())
+        }
         Value::Array(all) => Value::Array(all.into_iter().map(pascal).collect()),
         other => other,
     }

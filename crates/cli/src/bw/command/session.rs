@@ -20,7 +20,7 @@ pub(super) fn unlock(context: &Context) -> Result<Response> {
     let document = folder.read()?;
     let account = document.account()?.ok_or(Error::NotLoggedIn)?;
     if context.invocation.has("check") {
-        return check(context, &account, &context.client(folder.clone())?);
+        return check(context, &account);
     }
     let password = match password::find(context, context.arg(0))? {
         Source::Given(password) => password,
@@ -28,20 +28,19 @@ pub(super) fn unlock(context: &Context) -> Result<Response> {
             return Ok(Response::failure(reason.unwrap_or_else(|| NO_PASSWORD.to_owned())));
         }
     };
-    let client = context.client(folder)?;
-    let key = spinner::busy(context, "Deriving the key", || client.unlock(&password, context.now()))?;
+    let user = spinner::busy(context, "Deriving the key", || account.open_with_password(&password))?;
+    let id = account.id().to_owned();
+    // The file is read again under the lock; a large vault need not be in memory twice.
+    drop((password, document));
+    let key = context.client(folder)?.start_session(&id, &user, context.now())?;
     Ok(session_message("Your vault is now unlocked!", &key))
 }
 
 /// With a password: is it right? Without: does the session key open the vault?
-fn check(
-    context: &Context,
-    account: &durward_bitwarden::state::Account<'_>,
-    client: &durward_bitwarden::client::Client,
-) -> Result<Response> {
+fn check(context: &Context, account: &durward_bitwarden::state::Account<'_>) -> Result<Response> {
     match password::named(context, context.arg(0)) {
         Source::Given(password) => {
-            spinner::busy(context, "Deriving the key", || client.check_password(&password))?;
+            spinner::busy(context, "Deriving the key", || account.open_with_password(&password))?;
             Ok(Response::title("Valid credentials"))
         }
         Source::Missing(Some(reason)) => Ok(Response::failure(reason)),
