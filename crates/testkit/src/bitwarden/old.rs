@@ -27,6 +27,11 @@ pub(super) fn dress(path: &str, status: u16, body: Value) -> (u16, Value) {
     if let Some(profile) = body.get_mut("profile").and_then(Value::as_object_mut) {
         profile.remove("accountKeys");
     }
+    // Beside its own object, each item stood once more as `data`.
+    for cipher in body.get_mut("ciphers").and_then(Value::as_array_mut).into_iter().flatten() {
+        let data = cipher["login"].clone();
+        cipher["data"] = data;
+    }
     let camel = !path.starts_with("/api/") || path == "/api/config" || path == "/api/accounts/prelogin";
     (status, if camel { body } else { pascal(body) })
 }
