@@ -124,6 +124,11 @@ impl FileConfig {
     fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string())
     }
+
+    /// The same, with what is wrong in one line.
+    pub(crate) fn parse_briefly(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.message().replace('\n', " "))
+    }
 }
 
 #[cfg(test)]

@@ -1,21 +1,11 @@
 //! What a process that holds keys asks of the system.
 
-/// Enough for the connections of both planes.
-const MAX_FILES: u64 = 16_384;
-
 /// Keys and passwords pass through this process: no core dumps, no debugger of the same user, memory that is
 /// not swapped out where the limits allow it, and new files are private whatever the caller's umask was.
 pub(crate) fn harden() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use nix::sys::resource::{Resource, setrlimit};
     use nix::sys::stat::{Mode, umask};
     umask(Mode::from_bits_truncate(0o077));
-    // A connection each for thousands of agents that wait: the usual soft limit is 1,024.
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && setrlimit(Resource::RLIMIT_NOFILE, hard.min(soft.max(MAX_FILES)), hard).is_err()
-    {
-        tracing::warn!(soft, "the limit on open files could not be raised");
-    }
     if setrlimit(Resource::RLIMIT_CORE, 0, 0).is_err() {
         tracing::warn!("core dumps could not be switched off");
     }

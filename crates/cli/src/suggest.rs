@@ -48,6 +48,7 @@ const WORDS: &[(&str, &str)] = &[
     ("rm", "durward vault remove ITEM"),
     ("rules", "durward policy show"),
     ("server", "durward serve"),
+    ("set", "durward config set KEY VALUE"),
     ("settings", "durward config show"),
     ("setup", "durward up"),
     ("show", "durward vault show ITEM"),

@@ -13,6 +13,7 @@ use rand_core::CryptoRng;
 
 use crate::http::Http;
 use crate::profile::{Profile, random_agent_id};
+use crate::receipts::Record;
 use crate::session::Session;
 use crate::{
     ApproverUrl, Clock, Error, PendingRequest, ProfileRecord, RestKeySource, SessionInfo, SystemClock,
@@ -53,6 +54,7 @@ impl Config {
 /// An agent. Its methods take `&self`: share it between tasks.
 pub struct Agent {
     pub(crate) profile: Profile,
+    pub(crate) receipts: Record,
     pub(crate) record: RwLock<ProfileRecord>,
     pub(crate) rest_key: RestKeySource,
     pub(crate) http: Http,
@@ -87,6 +89,7 @@ impl Agent {
         };
         let agent = Self {
             http: Http::new(approver, config.timeouts)?,
+            receipts: Record::new(profile.receipts_folder()),
             profile,
             record: RwLock::new(record),
             rest_key: config.rest_key,

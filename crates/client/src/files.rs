@@ -100,11 +100,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
 /// Takes the exclusive lock of `path` if nobody has it. Dropping the file releases it, also when the
 /// process dies.
 pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, Error> {
-    if let Some(folder) = path.parent() {
-        ensure_folder(folder)?;
-    }
-    let file =
-        private_options().create(true).truncate(false).open(path).map_err(|source| failed(path, source))?;
+    let file = open_or_create(path, private_options().truncate(false))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -122,39 +118,104 @@ pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// The end of a text file, enough for its last lines; empty when there is no such file.
-pub(crate) fn read_end(path: &Path) -> Result<String, Error> {
+/// Most often it is there: the folder is made when it turns out to be missing.
+fn open_or_create(path: &Path, options: &mut OpenOptions) -> Result<File, Error> {
+    options.create(true);
+    let opened = match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            ensure_folder(path.parent().unwrap_or(Path::new(".")))?;
+            options.open(path)
+        }
+        opened => opened,
+    };
+    opened.map_err(|source| failed(path, source))
+}
+
+/// What a file is known by: written by another, or another file in its place, it has another mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    length: u64,
+    #[cfg(unix)]
+    inode: u64,
+    #[cfg(not(unix))]
+    modified: Option<std::time::SystemTime>,
+}
+
+impl Mark {
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(metadata),
+            #[cfg(not(unix))]
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+/// The mark of a file; the empty one when there is no such file.
+pub(crate) fn mark(path: &Path) -> Result<Mark, Error> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Mark::of(&metadata)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Mark::default()),
+        Err(source) => Err(failed(path, source)),
+    }
+}
+
+/// The end of a text file, enough for its last lines, and its mark; empty when there is no such file.
+pub(crate) fn read_end(path: &Path) -> Result<(String, Mark), Error> {
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
         Err(source) => return Err(failed(path, source)),
     };
     let mut read = || {
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(END_BYTES)))?;
-        let mut bytes = Vec::new();
-        (&mut file).take(END_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        let mark = Mark::of(&file.metadata()?);
+        Ok((end_of(&mut file, mark.length)?, mark))
     };
-    let bytes = read().map_err(|source| failed(path, source))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let (bytes, mark) = read().map_err(|source| failed(path, source))?;
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), mark))
 }
 
-/// Adds a line to a file. Half a line that a crash left at its end is cut off first. Not synced.
-pub(crate) fn append(path: &Path, line: &[u8]) -> Result<(), Error> {
-    if let Some(folder) = path.parent() {
-        ensure_folder(folder)?;
-    }
-    let write = || {
-        let mut file = private_options().create(true).truncate(false).read(true).open(path)?;
-        let mut bytes = Vec::new();
-        (&mut file).take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        file.set_len(whole as u64)?;
-        file.seek(SeekFrom::Start(whole as u64))?;
-        file.write_all(line)
+fn end_of(file: &mut File, length: u64) -> std::io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(length.saturating_sub(END_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(END_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Adds a line to a file, whose mark is returned. Half a line that a crash left at its end is cut off first. Not
+/// synced.
+pub(crate) fn append(path: &Path, line: &[u8]) -> Result<Mark, Error> {
+    let mut file = open_or_create(path, private_options().truncate(false).read(true))?;
+    let mut write = || {
+        let whole = whole_lines(&mut file)?;
+        file.seek(SeekFrom::Start(whole))?;
+        file.write_all(line)?;
+        Ok(Mark::of(&file.metadata()?))
     };
     write().map_err(|source| failed(path, source))
+}
+
+/// Cuts off half a line at the end. How long the file is then.
+fn whole_lines(file: &mut File) -> std::io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::Start(length - 1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last == [b'\n'] {
+        return Ok(length);
+    }
+    let bytes = end_of(file, length)?;
+    let after = bytes.iter().rev().take_while(|byte| **byte != b'\n').count() as u64;
+    file.set_len(length - after)?;
+    Ok(length - after)
 }
 
 /// Gives a file another name, over one that is there.

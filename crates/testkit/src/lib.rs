@@ -7,5 +7,6 @@ pub mod approver;
 pub mod bitwarden;
 pub mod http;
 pub mod middle;
+pub mod owner;
 pub mod python;
 pub mod wire;

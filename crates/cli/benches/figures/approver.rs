@@ -138,6 +138,12 @@ impl Approver {
         number_after(&status, "VmRSS:")
     }
 
+    /// What of it is its own: not pages of the program's file, which the system takes back when it needs them. KiB.
+    pub(crate) fn own_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        number_after(&status, "RssAnon:")
+    }
+
     /// How often its threads went to sleep, which is how often they were woken.
     pub(crate) fn switches(&self) -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();

@@ -13,6 +13,7 @@ const PICTURES: &[(&str, &str, &str, u16, u16)] = &[
     ("06-fewer-fields", "request.svg", "The approver: a request, with one field unticked", 100, 22),
     ("11-queue", "queue.svg", "The approver: the queue", 100, 22),
     ("29-sessions", "sessions.svg", "The approver: sessions", 100, 22),
+    ("49-device-that-waits", "devices.svg", "The approver: devices", 100, 22),
     ("34-audit-record", "audit.svg", "The approver: the audit log", 100, 24),
 ];
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::event::{Action, Event, RequestKey};
 use super::known::Known;
-use super::words;
+use super::{devices, words};
 use crate::control::{Control, Failure, SecretBody, ServerEvent};
 
 /// Records in one reading of the audit log.
@@ -109,6 +109,16 @@ pub(crate) async fn perform(control: &Control, action: Action) -> Option<Event> 
                 Err(failure) => failed(failure),
             }
         }
+        Action::Device(action) => devices::perform(control, action).await,
+        Action::ReadPolicy => {
+            match control.post::<api::PolicyStatus>("/policy/reload", SecretBody::default()).await {
+                Ok(policy) => Event::Done(match policy.rules.len() {
+                    1 => "The policy was read anew: 1 rule.".into(),
+                    rules => format!("The policy was read anew: {rules} rules."),
+                }),
+                Err(failure) => failed(failure),
+            }
+        }
         Action::Lock => done(control, "/vault/lock", json!({}), "Vault locked.").await,
     })
 }
@@ -156,13 +166,15 @@ async fn audit(control: &Control, after: Option<u64>) -> Result<api::AuditPage, 
 }
 
 async fn refresh(control: &Control) -> Result<Known, Failure> {
-    let (pairings, requests, sessions, grants, paused, vault) = tokio::join!(
+    let mut known = Known::default();
+    let (pairings, requests, sessions, grants, paused, vault, ()) = tokio::join!(
         control.get::<api::Pairings>("/pairings"),
         control.get::<api::Requests>("/requests"),
         control.get::<api::Sessions>("/sessions"),
         control.get::<api::Grants>("/grants"),
         control.get::<api::PausedAgents>("/agents/paused"),
         control.get::<api::VaultStatus>("/vault"),
+        devices::read(control, &mut known),
     );
     let pairings = pairings?;
     Ok(Known {
@@ -173,17 +185,18 @@ async fn refresh(control: &Control) -> Result<Known, Failure> {
         grants: grants?.grants,
         paused: paused?.agents,
         vault: Some(vault?),
+        ..known
     })
 }
 
-fn failed(failure: Failure) -> Event {
+pub(super) fn failed(failure: Failure) -> Event {
     match failure {
         Failure::NotRunning => Event::Gone,
         failure => Event::Failed(text_of(failure)),
     }
 }
 
-fn text_of(failure: Failure) -> String {
+pub(super) fn text_of(failure: Failure) -> String {
     match failure {
         Failure::NotRunning => "no approver is running here".into(),
         Failure::Refused(refusal) => refusal.message,

@@ -8,6 +8,7 @@ use durward_protocol::{AgentId, GrantId, PairingNumber, RequestId, Scope, Secret
 use durward_server::control::api::{Away, Decided, Suggestion};
 use time::OffsetDateTime;
 
+use super::devices::{DeviceAction, DeviceEvent};
 use super::known::Known;
 use crate::tui::Input;
 
@@ -69,6 +70,8 @@ pub(crate) enum Event {
     Unlocked { wrong: bool },
     /// Rules that would spare questions.
     Suggestions(Vec<Suggestion>),
+    /// Something about devices.
+    Device(DeviceEvent),
     /// Something else was done.
     Done(String),
     /// Something was refused.
@@ -119,6 +122,10 @@ pub(crate) enum Action {
     Lock,
     /// Let agents pair, or not.
     SwitchPairing { open: bool },
+    /// Something with devices.
+    Device(DeviceAction),
+    /// Read the policy anew.
+    ReadPolicy,
     /// Leave.
     Quit,
 }

@@ -1,10 +1,11 @@
 //! The approver: what waits for the owner, and the owner's answers.
 //!
 //! `event` names what can happen and what can be done, `known` is what the control plane said last, `call`
-//! carries actions out, `words` are the texts. Two fronts share them: `plain` asks one question at a time,
+//! carries actions out (`devices` those about devices), `words` are the texts. Two fronts share them: `plain` asks one question at a time,
 //! also over a pipe; `crate::tui` is the full screen.
 
 pub(crate) mod call;
+pub(crate) mod devices;
 pub(crate) mod event;
 pub(crate) mod known;
 mod plain;
@@ -19,7 +20,7 @@ use crate::exit::CommandResult;
 use crate::terminal;
 use crate::tui;
 
-pub(crate) use words::{accepted, away, paired, request, scope};
+pub(crate) use words::{accepted, away, paired, request, scope, span, waiting};
 
 /// How the approver is run.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +37,16 @@ pub(crate) struct Options {
     pub(crate) owns_server: bool,
 }
 
+impl Options {
+    /// Whether it takes the whole terminal.
+    pub(crate) fn full_screen(&self) -> bool {
+        !self.plain && terminal::takes_full_screen()
+    }
+}
+
 /// Shows what waits and asks, until the input ends, the owner quits or the approver stops.
 pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
-    if !options.plain && terminal::takes_full_screen() {
+    if options.full_screen() {
         return tui::run(control, options).await;
     }
     plain::run(control, options).await

@@ -39,6 +39,31 @@ pub(crate) fn request(request: &RequestView) -> String {
     text
 }
 
+/// Since when a request waits, for how long still, and the items to choose from, numbered.
+pub(crate) fn waiting(request: &RequestView, now: OffsetDateTime) -> String {
+    let (age, left) = (span(now - request.created_at), span(request.expires_at - now));
+    let mut text = format!("  Asked    {age} ago, {left} left");
+    for (n, choice) in request.choices.iter().enumerate() {
+        let label = if n == 0 { "Items" } else { "" };
+        let name =
+            choice.username.as_deref().map(|name| format!(" ({})", harmless(name))).unwrap_or_default();
+        let item = format!("{}{name}  {}", harmless(&choice.name), harmless(&choice.item_id));
+        let _ = write!(text, "\n  {label:<8} {}  {item}", n + 1);
+    }
+    text
+}
+
+/// `50 s`, `9 min`, `3 h`, `2 days`: a length of time in the coarsest unit that helps.
+pub(crate) fn span(length: time::Duration) -> String {
+    let seconds = length.whole_seconds().max(0);
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// A session, just paired.
 pub(crate) fn paired(session: &SessionView) -> String {
     format!(
@@ -190,4 +215,24 @@ fn wrapped(label: &str, text: &str) -> String {
     }
     out.push('\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        let shown = |seconds| span(time::Duration::seconds(seconds));
+        for (seconds, text) in [
+            (-5, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7_199, "119 min"),
+            (7_200, "2 h"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(shown(seconds), text);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::agent::{ConnectArgs, Fetched, ModeArgs, PairArgs, WaitArgs, block_on, fetch};
+use super::agent::{FetchArgs, Fetched, block_on};
 use super::reference::{self, Reference, SCHEME};
 use crate::exit::{CliError, CommandResult, Exit};
 
@@ -32,17 +32,11 @@ pub(crate) struct InjectArgs {
     #[arg(long, short)]
     reason: String,
     #[command(flatten)]
-    mode: ModeArgs,
-    #[command(flatten)]
-    connect: ConnectArgs,
-    #[command(flatten)]
-    wait: WaitArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    ask: FetchArgs,
 }
 
 pub(crate) fn run(args: InjectArgs) -> CommandResult {
-    let json = args.connect.json;
+    let json = args.ask.json();
     block_on(inject(args)).map_err(|error| error.json(json))
 }
 
@@ -54,11 +48,7 @@ async fn inject(args: InjectArgs) -> CommandResult {
         Part::Text(_) => None,
     });
     let questions = reference::questions(wanted, &args.reason)?;
-    let fetched = if questions.is_empty() {
-        Vec::new()
-    } else {
-        fetch(&args.mode, &args.connect, &args.pair, questions, args.wait.wait()).await?
-    };
+    let fetched = args.ask.fetch(questions).await?;
     let filled = fill(&parts, &fetched)?;
     let written = match &args.output {
         Some(path) => write_private(path, &filled),

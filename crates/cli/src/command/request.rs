@@ -5,7 +5,7 @@ use durward_protocol::{Credential, Domain, Field, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::agent::{ConnectArgs, ModeArgs, PairArgs, Question, WaitArgs, block_on, fetch, raw_value};
+use super::agent::{FetchArgs, Question, block_on, raw_value};
 use crate::clipboard;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::terminal;
@@ -28,22 +28,16 @@ pub(crate) struct RequestArgs {
     /// A field: username, password, totp, uri, notes or custom:NAME. May be repeated [default: username, password].
     #[arg(long, short, value_name = "FIELD")]
     field: Vec<String>,
-    #[command(flatten)]
-    mode: ModeArgs,
     /// Put the value of the one --field, or the password, on the clipboard instead of printing it. It is
     /// cleared after 45 seconds.
     #[arg(long)]
     copy: bool,
     #[command(flatten)]
-    connect: ConnectArgs,
-    #[command(flatten)]
-    wait: WaitArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    ask: FetchArgs,
 }
 
 pub(crate) fn run(args: RequestArgs) -> CommandResult {
-    let json = args.connect.json;
+    let json = args.ask.json();
     block_on(request(args)).map_err(|error| error.json(json))
 }
 
@@ -59,13 +53,13 @@ async fn request(args: RequestArgs) -> CommandResult {
         }
     }
     let asked = question.fields.clone();
-    let fetched = fetch(&args.mode, &args.connect, &args.pair, vec![question], args.wait.wait()).await?;
+    let fetched = args.ask.fetch(vec![question]).await?;
     let fetched = fetched.into_iter().next();
     let fetched = fetched.ok_or_else(|| CliError::new(Exit::Other, "no_answer", "there is no answer"))?;
     if let (true, [field]) = (args.copy, asked.as_slice()) {
-        return copy(&fetched.approval.credential, field, args.connect.json);
+        return copy(&fetched.approval.credential, field, args.ask.json());
     }
-    print_credential(&fetched.domain, &fetched.approval.credential, &asked, args.connect.json)
+    print_credential(&fetched.domain, &fetched.approval.credential, &asked, args.ask.json())
 }
 
 fn copy(credential: &Credential, field: &Field, json: bool) -> CommandResult {

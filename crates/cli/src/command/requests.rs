@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use durward_broker::approval::{Decision, GrantSpec};
 use durward_protocol::Field;
+use durward_server::Clock;
 use durward_server::control::api;
+use time::OffsetDateTime;
 
 use super::owner::{OutputArgs, parse_seconds, print, with_control};
 use super::sessions::plain_table;
@@ -58,8 +60,8 @@ struct ApproveArgs {
     /// And approve the same so many times more.
     #[arg(long, value_name = "N", group = "grant")]
     uses: Option<u64>,
-    /// The item to release, when several match.
-    #[arg(long, value_name = "ITEM_ID")]
+    /// The item to release, when several match: its id, or its number in `requests show`.
+    #[arg(long, value_name = "ITEM")]
     item: Option<String>,
     /// Release only this field. May be repeated.
     #[arg(long, value_name = "FIELD")]
@@ -76,8 +78,11 @@ pub(crate) fn run(args: RequestsArgs) -> CommandResult {
     with_control(output, |control| async move {
         let list: api::Requests = control.get("/requests").await?;
         match args.verb.unwrap_or(Verb::List) {
-            Verb::List => print(output, &list, |list| table(&list.requests)),
-            Verb::Show { which } => print(output, find(&list.requests, &which)?, approver::request),
+            Verb::List => print(output, &list, |list| table(&list.requests, Clock::system().now().wall)),
+            Verb::Show { which } => print(output, find(&list.requests, &which)?, |request| {
+                let now = Clock::system().now().wall;
+                format!("{}\n{}", approver::request(request), approver::waiting(request, now))
+            }),
             Verb::Approve(approve) => {
                 let request = find(&list.requests, &approve.which)?;
                 approve_request(&control, output, request, &approve).await
@@ -105,7 +110,8 @@ async fn approve_request(
         _ => None,
     };
     let fields = Some([args.field.as_slice(), &args.fields].concat()).filter(|fields| !fields.is_empty());
-    let decision = Decision::Approve { grant, item_id: args.item.clone(), fields };
+    let item_id = args.item.as_deref().map(|item| item_id(request, item)).transpose()?;
+    let decision = Decision::Approve { grant, item_id, fields };
     let vault: api::VaultStatus = control.get("/vault").await?;
     let mut body = body(request, &decision);
     if vault.needs_password && vault.exists && vault.open_until.is_none() {
@@ -124,12 +130,34 @@ async fn approve_request(
             let names: Vec<String> = refusal
                 .choices
                 .iter()
-                .map(|choice| format!("  --item {}  {}", harmless(&choice.item_id), harmless(&choice.name)))
+                .enumerate()
+                .map(|(n, choice)| {
+                    let user = choice.username.as_deref().map(|name| format!(" ({})", harmless(name)));
+                    let name = format!("{}{}", harmless(&choice.name), user.unwrap_or_default());
+                    format!("  --item {}  {name}  {}", n + 1, harmless(&choice.item_id))
+                })
                 .collect();
             Err(CliError::new(Exit::Usage, refusal.error, refusal.message)
                 .hint(format!("choose:\n{}", names.join("\n"))))
         }
         Err(failure) => Err(failure.into()),
+    }
+}
+
+/// An item by its number among those to choose from, or by its id. Once they are known, no other is taken: an approval of
+/// an item that is not there would end the request.
+fn item_id(request: &api::RequestView, item: &str) -> Result<String, CliError> {
+    let choices = &request.choices;
+    let numbered = item.parse::<usize>().ok().and_then(|n| choices.get(n.checked_sub(1)?));
+    let known = numbered.or_else(|| choices.iter().find(|choice| choice.item_id == item));
+    match known {
+        Some(choice) => Ok(choice.item_id.clone()),
+        None if choices.is_empty() => Ok(item.to_owned()),
+        None => {
+            let text = format!("no item {} is among those that match", harmless(item));
+            Err(CliError::new(Exit::NotFound, "item_not_found", text)
+                .hint("`durward requests show` lists them"))
+        }
     }
 }
 
@@ -151,22 +179,22 @@ fn find<'a>(requests: &'a [api::RequestView], which: &str) -> Result<&'a api::Re
     )
 }
 
-fn table(requests: &[api::RequestView]) -> String {
+fn table(requests: &[api::RequestView], now: OffsetDateTime) -> String {
     if requests.is_empty() {
         return "Nothing waits.".into();
     }
-    let mut table = plain_table(&["#", "AGENT", "DOMAIN", "FIELDS", "REASON", "EXPIRES"]);
+    let mut table = plain_table(&["#", "AGENT", "DOMAIN", "FIELDS", "AGE", "LEFT", "REASON"]);
     for (i, r) in requests.iter().enumerate() {
         let fields: Vec<String> = r.fields.iter().map(|field| harmless(&field.to_string())).collect();
         let reason: String = harmless(&r.reason).chars().take(60).collect();
-        let expires = format!("{:02}:{:02}Z", r.expires_at.hour(), r.expires_at.minute());
         table.add_row([
             (i + 1).to_string(),
             r.agent_id.to_string(),
             if r.alike > 0 { format!("{} (+{} alike)", r.domain, r.alike) } else { r.domain.to_string() },
             fields.join(", "),
+            approver::span(now - r.created_at),
+            approver::span(r.expires_at - now),
             reason,
-            expires,
         ]);
     }
     table.trim_fmt()

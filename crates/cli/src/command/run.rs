@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use durward_protocol::{Field, SecretString};
 
-use super::agent::{ConnectArgs, Fetched, ModeArgs, PairArgs, Question, WaitArgs, block_on, fetch};
+use super::agent::{FetchArgs, Fetched, Question, block_on};
 use super::reference::{self, Reference};
 use crate::exit::{CliError, CommandResult, Exit};
 
@@ -39,20 +39,14 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     no_mask: bool,
     #[command(flatten)]
-    mode: ModeArgs,
-    #[command(flatten)]
-    connect: ConnectArgs,
-    #[command(flatten)]
-    wait: WaitArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    ask: FetchArgs,
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
 pub(crate) fn run(args: RunArgs) -> CommandResult {
-    let json = args.connect.json;
+    let json = args.ask.json();
     block_on(run_command(args)).map_err(|error| error.json(json))
 }
 
@@ -73,11 +67,7 @@ async fn run_command(args: RunArgs) -> CommandResult {
         Variable::Plain(..) => None,
     });
     let questions = reference::questions(wanted, &reason)?;
-    let fetched = if questions.is_empty() {
-        Vec::new()
-    } else {
-        fetch(&args.mode, &args.connect, &args.pair, questions, args.wait.wait()).await?
-    };
+    let fetched = args.ask.fetch(questions).await?;
     let environment = environment(variables, &fetched)?;
     spawn::run(&args.command, environment, !args.no_mask).await
 }

@@ -153,6 +153,7 @@ pub(crate) fn up(args: UpArgs) -> CommandResult {
         let result = tokio::select! {
             result = approver::run(&control, &options) => result,
             () = terminated() => Ok(ExitCode::SUCCESS),
+            () = reload_on_hangup(&running), if !options.full_screen() => Ok(ExitCode::SUCCESS),
         };
         running.stop().await;
         match result {
@@ -353,7 +354,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     runtime.map_err(|error| CliError::new(Exit::Other, "start_failed", format!("cannot start: {error}")))
 }
 
-/// SIGHUP reads the policy anew. Never ends.
+/// SIGHUP reads the policy anew. Never ends. The full screen does it by itself: it knows when its terminal was closed.
 async fn reload_on_hangup(running: &Running) {
     let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
         return std::future::pending().await;

@@ -2,6 +2,7 @@
 //! tests and benches. It calls nobody and reads no terminal.
 
 use durward_broker::approval::{AuditRecord, Decision, ItemChoice, Notice, SessionView};
+use durward_protocol::device::api::{PairInitiated, PairJoined};
 use durward_protocol::{RequestId, SecretString, SessionId};
 use durward_server::control::api::{Away, Decided, Suggestion};
 use ratatui::buffer::Buffer;
@@ -13,6 +14,7 @@ use super::event::{Input, Key};
 use super::state::{Settings, State};
 use super::update::update;
 use super::view::{Look, draw};
+use crate::approver::devices::{DeviceAction, DeviceEvent};
 use crate::approver::event::{Action, Event};
 use crate::approver::known::Known;
 
@@ -61,6 +63,9 @@ enum Recorded {
     Unlocked {
         wrong: bool,
     },
+    DeviceCode(Box<PairInitiated>),
+    DeviceJoined(Box<PairJoined>),
+    DeviceNotJoined(String),
     Done(String),
     Failed(String),
 }
@@ -126,6 +131,9 @@ fn events(recorded: Recorded) -> Result<Vec<Event>, String> {
         }
         Recorded::Undecided { request, message } => Event::Undecided { request, message },
         Recorded::Unlocked { wrong } => Event::Unlocked { wrong },
+        Recorded::DeviceCode(code) => Event::Device(DeviceEvent::Code(code)),
+        Recorded::DeviceJoined(joined) => Event::Device(DeviceEvent::Joined(joined)),
+        Recorded::DeviceNotJoined(message) => Event::Device(DeviceEvent::NotJoined(message)),
         Recorded::Done(said) => Event::Done(said),
         Recorded::Failed(message) => Event::Failed(message),
     }])
@@ -153,6 +161,18 @@ fn kind(action: &Action) -> &'static str {
         Action::Unlock { .. } => "unlock",
         Action::Lock => "lock",
         Action::SwitchPairing { .. } => "switch_pairing",
+        Action::Device(action) => match action {
+            DeviceAction::MakeCode => "make_device_code",
+            DeviceAction::Cancel => "cancel_device_pairing",
+            DeviceAction::Answer { accept: true, .. } => "accept_device",
+            DeviceAction::Answer { accept: false, .. } => "reject_device",
+            DeviceAction::Join { .. } => "join_device",
+            DeviceAction::Rename { .. } => "rename_device",
+            DeviceAction::Remove { .. } => "remove_device",
+            DeviceAction::Confirm { accept: true, .. } => "confirm_device",
+            DeviceAction::Confirm { accept: false, .. } => "refuse_device",
+        },
+        Action::ReadPolicy => "read_policy",
         Action::Quit => "quit",
     }
 }

@@ -18,6 +18,7 @@ use super::state::{Settings, State};
 use super::tty::Tty;
 use super::update::update;
 use super::view::{Look, view};
+use crate::approver::devices::DeviceAction;
 use crate::approver::event::{Action, Event};
 use crate::approver::{Options, call};
 use crate::control::{Control, Events};
@@ -26,6 +27,9 @@ use crate::terminal;
 
 /// Answers of the approver that may lie unread; the calls wait behind them.
 const UNREAD: usize = 64;
+
+/// How long giving a pairing up may take when the screen is left.
+const GIVING_UP: Duration = Duration::from_secs(2);
 
 /// Shows the screen until the owner quits, the terminal is gone or the approver stops.
 pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
@@ -54,6 +58,11 @@ pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
     let left = screen.go_on(heard, answers).await;
     let Screen { state, tty, .. } = screen;
     drop(tty);
+    if state.devices.code.is_some() {
+        // Nobody would be here to answer who types it.
+        let cancel = call::perform(control, Action::Device(DeviceAction::Cancel));
+        let _ = tokio::time::timeout(GIVING_UP, cancel).await;
+    }
     left?;
     if let Some(farewell) = state.farewell {
         terminal::note(farewell);
@@ -100,7 +109,11 @@ impl Screen {
                 answer = answers.recv() => event = answer,
                 () = after(stays_true) => {}
                 signal = signals.next() => match signal {
-                    Told::Stop => return Ok(()),
+                    // The terminal hangs up when it is closed; somebody's `kill -HUP` means the policy.
+                    Told::HangUp if self.state.options.owns_server && Tty::is_there() => {
+                        self.call(Action::ReadPolicy);
+                    }
+                    Told::Stop | Told::HangUp => return Ok(()),
                     Told::Interrupt => {
                         self.state.interrupted = true;
                         return Ok(());
@@ -166,6 +179,7 @@ async fn after(stays_true: Option<Duration>) {
 
 enum Told {
     Stop,
+    HangUp,
     Interrupt,
     Continue,
 }
@@ -192,7 +206,7 @@ impl Signals {
     async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.terminate.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::HangUp,
             _ = self.interrupt.recv() => Told::Interrupt,
             _ = self.resumed.recv() => Told::Continue,
         }

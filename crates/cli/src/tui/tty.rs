@@ -11,7 +11,7 @@ use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::{FlushArg, tcflush};
+use nix::sys::termios::{FlushArg, tcflush, tcgetattr};
 use nix::unistd::Pid;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -59,6 +59,11 @@ impl Tty {
         // Not `clear`: it asks the terminal where its cursor is, and the answer would be read as keys.
         self.screen = empty()?;
         Ok(())
+    }
+
+    /// Whether there is still a terminal: one that was closed has no modes.
+    pub(super) fn is_there() -> bool {
+        tcgetattr(io::stdin()).is_ok()
     }
 
     pub(super) fn ring() {

@@ -142,6 +142,71 @@ fn settings_and_their_sources() {
 }
 
 #[test]
+fn one_setting_is_changed_and_the_rest_of_the_file_stays() {
+    let home = Home::empty();
+    let bound = stable(&home).bind_to_scope();
+    let mut shown = String::new();
+    let mut run = |arguments: &[&str]| {
+        let finished = home.run(arguments);
+        let line = arguments.join(" ");
+        std::fmt::Write::write_fmt(&mut shown, format_args!("$ durward {line}\n{}\n", finished.shown()))
+            .unwrap();
+        finished
+    };
+    let file = || std::fs::read_to_string(home.path("config.toml")).unwrap_or_default();
+    let mode = || std::fs::metadata(home.path("config.toml")).unwrap().permissions().mode() & 0o777;
+    run(&["config", "set", "mode", "local"]);
+    assert_eq!((file().as_str(), mode()), ("mode = \"local\"\n", 0o600), "a new file is private");
+    home.put("config.toml", "# Mine.\n[server]\nlisten = \"127.0.0.1:5050\" # moved\n# and this\n");
+    std::fs::set_permissions(home.path("config.toml"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    run(&["config", "set", "server.listen", "127.0.0.1:5051"]);
+    run(&["config", "set", "server.listen", "127.0.0.1:5051", "--json"]);
+    run(&["config", "set", "notify.command", "[\"notify-send\", \"Durward\"]"]);
+    run(&["config", "set", "devices.name", "42"]);
+    run(&["config", "set", "limits.max_connections", "10", "--json"]);
+    let good = file();
+    assert_snapshot!("config_set_file", good);
+    assert_eq!(mode(), 0o640, "the permissions it had");
+    for (arguments, code) in [
+        (["config", "set", "server.lisen", "127.0.0.1:1"], "unknown_key"),
+        (["config", "set", "colour.scheme", "dark"], "unknown_key"),
+        (["config", "set", "server.listen", "localhost"], "bad_config"),
+        (["config", "set", "session.idle_minutes", "-1"], "bad_config"),
+        (["config", "set", "notify.command", "notify-send"], "bad_config"),
+        (["config", "set", "server.key_lifetime", "soon"], "bad_config"),
+        (["config", "set", "server", "{}"], "unknown_key"),
+        (["config", "set", "server.database_url", "postgres://host/db"], "secret_refused"),
+        (["config", "set", "devices.name", "https://me:hush@host/"], "secret_refused"),
+    ] {
+        let refused = run(&arguments);
+        assert_eq!(refused.code, 64, "{refused:?}");
+        assert_eq!(home.run(&[&arguments[..], &["--json"]].concat()).json()["error"]["code"], code);
+        assert_eq!(file(), good, "nothing was written");
+    }
+    run(&["config", "unset", "server.listen"]);
+    run(&["config", "unset", "server.listen"]);
+    run(&["config", "unset", "server.lisen"]);
+    run(&["config", "unset", "notify.command", "--json"]);
+    assert!(file().starts_with("# Mine.\n[server]\n# and this\n"), "{}", file());
+    assert_eq!(home.run(&["config", "check"]).code, 0);
+    // A key with a typing mistake can be taken out, and a file that cannot be read is not written over.
+    home.put("config.toml", "[server]\nlisen = 1\n");
+    assert_eq!(run(&["config", "unset", "server.lisen"]).code, 0);
+    home.put("config.toml", "[server\n");
+    assert_eq!(run(&["config", "set", "mode", "local"]).code, 64);
+    assert_eq!(file(), "[server\n");
+    // Where the file really lies, a link stays a link.
+    home.put("real.toml", "");
+    std::fs::remove_file(home.path("config.toml")).unwrap();
+    std::os::unix::fs::symlink(home.path("real.toml"), home.path("config.toml")).unwrap();
+    assert_eq!(run(&["config", "set", "notify.bell", "false"]).code, 0);
+    assert!(std::fs::symlink_metadata(home.path("config.toml")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(home.path("real.toml")).unwrap(), "[notify]\nbell = false\n");
+    assert_snapshot!(shown);
+    drop(bound);
+}
+
+#[test]
 fn version_protocol_and_features() {
     let home = Home::empty();
     let json = home.json(&["version"]);

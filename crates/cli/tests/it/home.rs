@@ -75,6 +75,12 @@ impl Home {
         &self.folder
     }
 
+    /// Writes a file of its owner's.
+    pub(crate) fn put(&self, name: &str, text: &str) {
+        let mut file = std::fs::File::create(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
     /// A command in a bare environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_durward"));

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
+use durward_protocol::SecretString;
+use durward_vault::{BuiltinVault, Item};
 use insta::assert_snapshot;
 
 use crate::home::{Finished, Home, PASSWORD, VAULT_PASSWORD};
@@ -26,6 +28,7 @@ fn settings(home: &Home) -> insta::Settings {
     settings.add_filter(r#"\\"request_id\\":\\"[^"]+""#, r#"\"request_id\":\"[request]\""#);
     settings.add_filter(r#""hash":"[0-9a-f]{64}""#, r#""hash":"[hash]""#);
     settings.add_filter(r"  \d\d:\d\dZ", "  [time]");
+    settings.add_filter(r"\b\d+ (s|min)( ago| left|  )", "[n] [unit]$2");
     settings.add_filter(r"\d+ records", "[n] records");
     settings.add_filter(r#"records":\d+"#, r#"records":[n]"#);
     settings.add_filter(r#""item_id":"[^"]+""#, r#""item_id":"[item]""#);
@@ -111,6 +114,53 @@ fn a_day_at_the_approver() {
 }
 
 /// Each of them says what happened, what to do, and exits with the published code.
+/// Which items match is known once the vault was asked; then `show` lists them and `--item` takes their number.
+#[test]
+fn several_items_match() {
+    let (home, agent) = (Home::with_vault(), Home::empty());
+    let vault = BuiltinVault::at(home.path("vault.age")).with_work_factor_for_tests(1);
+    let work = |items: &mut durward_vault::Items| {
+        let mut item = Item::new("Work");
+        item.uris.push("example.com".to_owned());
+        item.username = Some(SecretString::new("ada@work".to_owned()));
+        item.password = Some(SecretString::new("wI3!rT6#yU8$oP1^".to_owned()));
+        items.add(item, &mut rand::rng(), time::OffsetDateTime::UNIX_EPOCH).map(drop)
+    };
+    while let Err(error) = vault.edit(&SecretString::new(VAULT_PASSWORD.to_owned()), work) {
+        assert!(matches!(error, durward_vault::Error::Busy { .. }), "{error}");
+        std::thread::yield_now();
+    }
+    let daemon = home.serve();
+    let ask = ["request", "example.com", "--reason", "Book it", "--approver", &daemon.url()];
+    let asking = agent.start(&ask);
+    let code = asking.code();
+    home.wait_json(&["pairing"], |list| list["pairings"].get(0).cloned());
+    assert_eq!(home.enter(&code).code, 0);
+    home.wait_requests(1);
+    let approve = |more: &[&str]| {
+        let arguments = [&["requests", "approve", "1", "--password-stdin"], more].concat();
+        home.run_with(&arguments, &format!("{VAULT_PASSWORD}\n"))
+    };
+    let before = home.run(&["requests", "show", "1"]);
+    assert!(!before.stdout.contains("Items"), "the vault was not asked yet: {before:?}");
+    let several = approve(&[]);
+    assert_eq!(several.code, 64, "{several:?}");
+    let shown = home.run(&["requests", "show", "1"]);
+    for said in
+        ["Asked    ", " left\n", "Items    1  ", "  Work (ada@work)  ", "  example.com (ada.lovelace@"]
+    {
+        assert!(shown.stdout.contains(said), "{said}: {shown:?}");
+    }
+    assert!(several.stderr.contains("--item 1  ") && several.stderr.contains("--item 2  "), "{several:?}");
+    let none = approve(&["--item", "3"]);
+    assert_eq!(none.code, 4, "{none:?}");
+    let number = if shown.stdout.lines().any(|line| line.contains("1  Work")) { "1" } else { "2" };
+    let approved = approve(&["--item", number]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    let got = asking.finish();
+    assert!(got.code == 0 && got.stdout.contains("ada@work"), "{got:?}");
+}
+
 #[test]
 fn without_an_approver_each_command_says_what_to_start() {
     let home = Home::empty();

@@ -91,3 +91,16 @@ fn passwords_and_codes_are_asked_for_on_a_terminal() {
     assert_eq!(home.run(&["requests", "approve", "1"]).stdout, "Released: username, password.\n");
     asking.exp_string(PASSWORD).unwrap();
 }
+
+#[test]
+fn hanging_up_reads_the_policy() {
+    let home = Home::with_vault();
+    let mut up = Home::start_with(home.command(&UP).stdin(std::process::Stdio::piped()));
+    up.stdout.wait_for("Waiting for agents");
+    home.put("policy.toml", "[[rule]]\ndomain = \"evil.example\"\nverdict = \"deny\"\n");
+    up.signal(nix::sys::signal::Signal::SIGHUP);
+    let shown = || home.run(&["policy", "show"]).stdout.contains("evil.example");
+    assert!((0..500).any(|_| shown()), "it was never read");
+    up.close_stdin();
+    assert_eq!(up.finish().code, 0);
+}

@@ -20,15 +20,15 @@ fn rich() -> Item {
     let mut item = login("Example", "https://example.com/login", "ann", "hunter2");
     item.uris.push("https://example.org".into());
     item.totp = Some(TotpSecret::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap());
-    item.notes = Some(secret("first pet: rex"));
+    item.notes = Some(secret("first pet: Rumpelstilzchen"));
     item.fields = vec![
-        CustomField { name: "pin".into(), value: secret("4711"), hidden: true },
+        CustomField { name: "pin".into(), value: secret("pin-of-4711"), hidden: true },
         CustomField { name: "branch".into(), value: secret("Berlin"), hidden: false },
     ];
     item
 }
 
-const SECRETS: [&str; 4] = ["hunter2", "4711", "rex", "GEZDG"];
+const SECRETS: [&str; 4] = ["hunter2", "pin-of-4711", "Rumpelstilzchen", "GEZDGNBV"];
 
 fn two() -> TestEnvironment {
     let env = TestEnvironment::new();
@@ -150,10 +150,10 @@ fn show_hides_until_asked() {
 
     let revealed = run(&env, &["show", "example.com", "--reveal", "--json"], &[]).json();
     let values = &revealed["item"]["values"];
-    assert_eq!((&values["password"], &values["custom:pin"]), (&"hunter2".into(), &"4711".into()));
+    assert_eq!((&values["password"], &values["custom:pin"]), (&"hunter2".into(), &"pin-of-4711".into()));
     assert_eq!(values["totp"].as_str().unwrap().len(), 6, "the code, never the seed");
     assert!(run(&env, &["show", "Example", "--reveal"], &[]).stdout.contains("password: hunter2\n"));
-    assert_eq!(run(&env, &["show", "Example", "--field", "custom:pin"], &[]).stdout, "4711\n");
+    assert_eq!(run(&env, &["show", "Example", "--field", "custom:pin"], &[]).stdout, "pin-of-4711\n");
     let one = run(&env, &["show", "Example", "--field", "password", "--json"], &[]);
     assert_eq!(one.json()["value"], "hunter2");
     assert_eq!(run(&env, &["show", "db.internal", "--field", "totp"], &[]).code, 4);
@@ -386,7 +386,7 @@ fn an_export_can_be_imported_elsewhere() {
     other.look(PASSWORD, |items| {
         let item = items.resolve("example.com").unwrap();
         assert_eq!(item.available_fields().len(), 7);
-        assert_eq!(item.fields[0].value, secret("4711"));
+        assert_eq!(item.fields[0].value, secret("pin-of-4711"));
         assert!(item.available_fields().contains(&Field::Totp));
     });
 }

@@ -136,3 +136,41 @@ async fn heads_go_both_ways_and_what_does_not_agree_is_kept() {
     assert!(problems[2].contains("this record ends before number 99"), "{problems:?}");
     assert_eq!(agent.receipts().unwrap().len(), 6, "and nothing was refused");
 }
+
+#[tokio::test]
+async fn two_processes_of_a_profile_write_one_chain_and_the_full_file_is_put_aside() {
+    let bench = Bench::honest().await;
+    let agent = paired(&bench).await;
+    let other = bench.agent("a");
+    for asking in [&agent, &other, &other, &agent, &agent, &other] {
+        ask(asking).await.unwrap();
+    }
+    let check = agent.check_receipts().unwrap();
+    assert_eq!((check.count, check.newest, check.problems), (6, 6, Vec::<String>::new()));
+
+    // One answer to both: kept once, whoever wrote it down.
+    let request = agent.prepare(Ask::new(domain("example.com"), "Book the flight")).unwrap();
+    for asking in [&agent, &other, &agent] {
+        asking.request(&request, Wait::UntilDecided).await.unwrap();
+    }
+    assert_eq!(agent.check_receipts().unwrap().newest, 7);
+
+    let folder = bench.profile("a").join("receipts");
+    let path = folder.join("receipts.jsonl");
+    let mut filler = std::fs::read(&path).unwrap();
+    filler.splice(0..0, [vec![b' '; 900_000], vec![b'\n']].concat());
+    std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, &filler)).unwrap();
+    for asking in [&agent, &other] {
+        ask(asking).await.unwrap();
+    }
+    assert!(folder.join("receipts.1.jsonl").exists());
+    let newest = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(newest.lines().count(), 2);
+    let fresh = bench.agent("a");
+    ask(&fresh).await.unwrap();
+    let check = fresh.check_receipts().unwrap();
+    assert_eq!(check.newest, 10);
+    assert_eq!(check.problems, ["line 1 of the record cannot be read"], "the filler");
+    let seen = bench.middle().approver.heads_seen.clone();
+    assert_eq!(seen.last().unwrap().mine.n, 9, "the head goes on over the change of files");
+}

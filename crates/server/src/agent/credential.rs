@@ -2,24 +2,23 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use durward_broker::approval::{Answer, Event};
 use durward_protocol::ErrorCode;
 use durward_protocol::wire::{AnswerStatus, CancelResponse, CredentialAnswer, SealedRequest};
 
 use super::AgentPlane;
-use crate::http::{ApiError, Strict, wait};
+use crate::http::{ApiError, Strict, Wait};
 
 /// `POST /credential/request`: held until there is a verdict.
 pub(super) async fn request(
     State(plane): State<AgentPlane>,
-    headers: HeaderMap,
+    Wait(wait): Wait,
     Strict(body): Strict<SealedRequest>,
 ) -> Result<Response, ApiError> {
     let payload = body.encrypted_payload.ok_or(ErrorCode::EnvelopeRequired)?;
     let session_id = body.session_id;
-    let wait = wait(&headers, &plane.limits);
     let _ = plane.engine.refresh_policy(false); // a mistake is logged, and the old rules stay
     match plane.engine.hold(wait, |waiter| Event::Request { waiter, session_id, payload }).await {
         Answer::Answered { payload } => Ok(Json(CredentialAnswer {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use durward_broker::approval::{Answer, Event};
 use durward_protocol::wire::{
@@ -12,7 +12,7 @@ use durward_protocol::wire::{
 use durward_protocol::{AgentId, AgentName, Confirmation, ErrorCode, PakeMessage, Scope, Side};
 
 use super::AgentPlane;
-use crate::http::{ApiError, Strict, wait};
+use crate::http::{ApiError, Strict, Wait};
 
 /// `POST /pairing/initiate`: a new pairing, its number, and who answers here.
 pub(super) async fn initiate(
@@ -35,7 +35,7 @@ pub(super) async fn initiate(
 /// `POST /pairing/exchange`: held until the owner has typed the code.
 pub(super) async fn exchange(
     State(plane): State<AgentPlane>,
-    headers: HeaderMap,
+    Wait(wait): Wait,
     Strict(body): Strict<ExchangeRequest>,
 ) -> Result<Response, ApiError> {
     if body.pairing_code.is_some() {
@@ -43,7 +43,6 @@ pub(super) async fn exchange(
     }
     let message = PakeMessage::parse(&body.pake_message, Side::A)?;
     let pairing_id = body.pairing_id;
-    let wait = wait(&headers, &plane.limits);
     let answer = plane.engine.hold(wait, |waiter| Event::Exchange { waiter, pairing_id, message }).await;
     match answer {
         Answer::Exchanged(response) => Ok(Json(response).into_response()),

@@ -1,14 +1,15 @@
 //! `GET /events`: what happens, as server-sent events. Each is a [`Notice`](durward_broker::approval::Notice) as JSON; `resync` says that
-//! some were missed and the lists should be read again.
+//! some were missed and the lists should be read again, `devices` that something about devices or their pairing changed.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{pending, select};
 use futures_util::{Stream, StreamExt as _};
-use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::wrappers::{BroadcastStream, WatchStream};
 
 use super::ControlPlane;
 
@@ -23,12 +24,18 @@ pub(super) async fn events(
             Err(BroadcastStreamRecvError::Lagged(_)) => Event::default().event("resync").data("{}"),
         })
     });
+    let devices = match &plane.devices {
+        Some(service) => WatchStream::from_changes(service.changes())
+            .map(|_| Ok(Event::default().event("devices").data("{}")))
+            .boxed(),
+        None => pending().boxed(),
+    };
     let mut stop = plane.stop.subscribe();
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let watching = plane.engine.approver_connects();
-    let stream = hello.chain(notices).take_until(stopped).map(move |event| {
+    let stream = hello.chain(select(notices, devices)).take_until(stopped).map(move |event| {
         let _ = &watching; // as long as somebody reads
         event
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use durward_broker::approval::{Actor, AuditEntry, AuditEvent, Write};
 use durward_broker::devices::{Exchanging, GUESSES_SETTING, HelloState, Taken};
@@ -16,7 +16,7 @@ use durward_protocol::device::{sign_answer, verify_call};
 use durward_protocol::{ErrorCode, from_json_object};
 
 use super::Plane;
-use crate::http::{ApiError, Strict, wait};
+use crate::http::{ApiError, Strict, Wait};
 use crate::keys::os_rng;
 
 /// The path that calls between peers are signed for.
@@ -73,11 +73,11 @@ fn guesses(count: String) -> Write {
 /// `POST /device/pair/hello`: held until the owner here has answered.
 pub(super) async fn hello(
     State(Plane(service)): State<Plane>,
-    headers: HeaderMap,
+    Wait(wait): Wait,
     Strict(body): Strict<DeviceHello>,
 ) -> Result<Response, ApiError> {
     let Ok(_place) = service.hellos.try_acquire() else { return Err(ErrorCode::RateLimited.into()) };
-    let until = tokio::time::Instant::now() + wait(&headers, &service.limits);
+    let until = tokio::time::Instant::now() + wait;
     let mut changes = service.changes();
     loop {
         let answer = {

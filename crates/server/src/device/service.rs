@@ -188,7 +188,7 @@ impl DeviceService {
     }
 
     /// To hear of changes: subscribe first, then look.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 

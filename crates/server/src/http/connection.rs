@@ -23,7 +23,7 @@ use crate::config::Limits;
 /// How long a stop waits for calls under way.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The smallest buffer hyper takes; a request head that does not fit is refused.
+/// Most of a request head that is kept; one that does not fit is refused.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Where connections come from.
@@ -72,21 +72,26 @@ pub(crate) async fn serve(from: Connections, router: Router, limits: Limits, sto
         };
         let watcher = graceful.watcher();
         let (limits, service) = (Arc::clone(&limits), Service { router: router.clone(), caller });
-        tokio::spawn(async move {
-            match stream {
-                Stream::Tcp(stream) => connection(stream, service, &limits, watcher).await,
-                Stream::Tls(stream, acceptor) => {
-                    let patience = Duration::from_secs(limits.header_timeout_seconds);
-                    match tokio::time::timeout(patience, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(stream, service, &limits, watcher).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "no TLS connection came about"),
-                        Err(_) => tracing::debug!("a TLS handshake took too long"),
-                    }
+        // A task each, as large as its own kind: one for all three would be as large as TLS for everybody.
+        match stream {
+            Stream::Tcp(stream) => drop(tokio::spawn(async move {
+                connection(stream, service, &limits, watcher).await;
+                drop(slot);
+            })),
+            Stream::Tls(stream, acceptor) => drop(tokio::spawn(async move {
+                let patience = Duration::from_secs(limits.header_timeout_seconds);
+                match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, service, &limits, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "no TLS connection came about"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
                 }
-                Stream::Unix(stream) => connection(stream, service, &limits, watcher).await,
-            }
-            drop(slot);
-        });
+                drop(slot);
+            })),
+            Stream::Unix(stream) => drop(tokio::spawn(async move {
+                connection(stream, service, &limits, watcher).await;
+                drop(slot);
+            })),
+        }
     }
     drop(from);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {

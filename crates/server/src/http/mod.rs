@@ -12,11 +12,29 @@ pub(crate) use connection::{Connections, PeerUid, serve};
 pub(crate) use error::ApiError;
 pub(crate) use guard::{HostRule, check_host};
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
 use crate::config::Limits;
+
+/// How long a call may be held. Taken out of the headers at once: a header that is kept keeps the connection's read
+/// buffer, eight kilobytes for each agent that waits.
+pub(crate) struct Wait(pub(crate) Duration);
+
+impl<S> FromRequestParts<S> for Wait
+where
+    S: Send + Sync + AsRef<Limits>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self(wait(&parts.headers, state.as_ref())))
+    }
+}
 
 /// `Prefer: wait=N` (RFC 7240 section 4.3), within the limits.
 pub(crate) fn wait(headers: &HeaderMap, limits: &Limits) -> Duration {

@@ -72,7 +72,8 @@ fn server(document: &mut Document) {
         Operation::get("/events", "What happens, as server-sent events")
             .describe(
                 "`hello` comes first, then a `notice` for each thing that happens, with a Notice as its data. \
-                 `resync` says that some were missed: read the lists again.",
+                 `resync` says that some were missed: read the lists again. `devices` says that something about devices or \
+                 their pairing changed: read `/devices` and `/pair/pending` again.",
             )
             .answer_raw(200, "A stream that ends when the approver stops.", "text/event-stream", notice),
     );

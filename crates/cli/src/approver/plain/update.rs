@@ -76,6 +76,7 @@ pub(super) fn update(state: &mut State, event: Event) -> Vec<Action> {
         | Event::Audit(_)
         | Event::NoAudit(_)
         | Event::Away(_)
+        | Event::Device(_)
         | Event::Unlocked { .. } => Vec::new(),
     }
 }

@@ -69,6 +69,33 @@ impl WaitArgs {
     }
 }
 
+/// Everything about asking: where, of whom, for how long, and under which name to pair.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FetchArgs {
+    #[command(flatten)]
+    mode: ModeArgs,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+impl FetchArgs {
+    pub(crate) fn json(&self) -> bool {
+        self.connect.json
+    }
+
+    /// Asks, if there is anything to ask.
+    pub(crate) async fn fetch(&self, questions: Vec<Question>) -> Result<Vec<Fetched>, CliError> {
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        fetch(&self.mode, &self.connect, &self.pair, questions, self.wait.wait()).await
+    }
+}
+
 /// One credential wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {

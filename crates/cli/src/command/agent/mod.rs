@@ -10,7 +10,7 @@ mod show;
 use clap::{Args, Subcommand};
 
 pub(crate) use connect::{ConnectArgs, PairArgs, block_on, explain};
-pub(crate) use fetch::{Fetched, Mode, ModeArgs, Question, WaitArgs, fetch};
+pub(crate) use fetch::{FetchArgs, Fetched, Mode, ModeArgs, Question, WaitArgs, fetch};
 pub(crate) use show::raw_value;
 
 use crate::exit::CommandResult;

@@ -143,3 +143,54 @@ fn a_recording_with_a_mistake_is_refused() {
         assert!(player.play(bad.clone()).is_err(), "{bad}");
     }
 }
+
+fn id(n: usize) -> String {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&n.to_le_bytes());
+    base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
+}
+
+/// Five hundred requests, each with four kilobytes of everything that draws, and ten thousand records.
+#[test]
+fn a_bad_day_is_drawn_like_a_good_one() {
+    let reason = "\u{1b}[2J\u{202e}evil\u{2066}\u{7}\r\n\u{200b}\u{9b}31m ".repeat(200);
+    assert!(reason.len() > 4_096);
+    let request = |n: usize| {
+        json!({
+            "session_id": format!("sess_{}", id(n)), "request_id": id(n), "agent_id": format!("agent-{n}"),
+            "agent_name": format!("Agent {n}"), "fingerprint": "empty relic refuse public snowcap",
+            "domain": "example.com", "reason": reason, "fields": ["username", "password"], "item_id": null,
+            "scope": {}, "granted": false, "deciding": false, "created_at": "2026-11-22T10:00:00Z",
+            "expires_at": "2026-11-22T10:10:00Z",
+        })
+    };
+    let record = |n: usize| {
+        let body =
+            json!({ "at": "2026-11-22T10:00:00Z", "event": "refused", "actor": "agent", "detail": reason });
+        json!({ "n": n, "body": body.to_string(), "hash": "00".repeat(32) })
+    };
+    let mut player = Player::new(true, true);
+    player.play(json!({ "clock": "2026-11-22T10:00:01Z" })).unwrap();
+    let requests: Vec<Value> = (1..=500).map(request).collect();
+    player.play(json!({ "lists": { "requests": requests, "pairing_open": true } })).unwrap();
+    for page in 0..10 {
+        let records: Vec<Value> = (page * 1_000 + 1..=page * 1_000 + 1_000).map(record).collect();
+        player.play(json!({ "audit": records })).unwrap();
+    }
+    for (keys, says) in [
+        (vec!["left", "end"], "Waiting 500 of 500"),
+        (vec!["right", "pagedown", "pagedown"], "\\u{1b}[2J\\u{202e}evil"),
+        (vec!["a"], "Audit log, 10000 of 10000"),
+        (vec!["home"], "Audit log, 1 of 10000"),
+    ] {
+        player.play(json!({ "keys": keys })).unwrap();
+        for (columns, rows) in [(120, 40), (80, 24), (40, 20)] {
+            let (buffer, _) = player.draw(columns, rows);
+            let deceptive =
+                |cell: &ratatui::buffer::Cell| cell.symbol().chars().any(durward_protocol::is_deceptive);
+            assert!(!buffer.content.iter().any(deceptive), "{says} at {columns} columns");
+            let shown = shown(&buffer);
+            assert!(columns < 72 || shown.contains(says), "{says} at {columns} columns: {shown}");
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! What lies over the screen and takes every key until it is answered.
 
 use durward_broker::approval::{Decision, ItemChoice, PairingView, RequestView, SessionView, Suggestion};
+use durward_protocol::device::api::IntroducedView;
+use durward_protocol::device::{DeviceId, DeviceName};
 use durward_protocol::{AgentId, GrantId, PairingNumber, SecretString, SessionId};
 
 use super::text::Text;
@@ -34,6 +36,10 @@ pub(crate) enum Dialog {
     Unlock { input: Text, choice: usize, wrong: bool, busy: bool },
     /// Let what was approved again and again through by a rule?
     Rule(Box<Suggestion>),
+    /// Another name for a device.
+    Rename { device_id: DeviceId, old: DeviceName, this: bool, input: Text, problem: Option<String> },
+    /// The code that another device shows, and where that device is.
+    Join { inputs: [Text; 2], at: usize, problem: Option<String> },
     /// Sure?
     Confirm(Confirm),
     /// The words of a new session, to compare.
@@ -45,10 +51,30 @@ pub(crate) enum Dialog {
 /// What is about to be done.
 #[derive(Clone, Debug)]
 pub(crate) enum Confirm {
-    Refuse { number: PairingNumber, agent: String },
-    Revoke { session_id: SessionId, agent: String },
-    Pause { agent_id: AgentId },
-    EndGrant { grant_id: GrantId, what: String },
+    Refuse {
+        number: PairingNumber,
+        agent: String,
+    },
+    Revoke {
+        session_id: SessionId,
+        agent: String,
+    },
+    Pause {
+        agent_id: AgentId,
+    },
+    EndGrant {
+        grant_id: GrantId,
+        what: String,
+    },
+    RemoveDevice {
+        device_id: DeviceId,
+        name: DeviceName,
+    },
+    /// A device that a peer introduced.
+    TakeDevice {
+        introduced: Box<IntroducedView>,
+        accept: bool,
+    },
     Quit,
 }
 
@@ -59,8 +85,10 @@ impl Dialog {
             Self::Password { input, busy: false, .. }
             | Self::Unlock { input, busy: false, .. }
             | Self::Reason { input, .. }
-            | Self::HowLong { input, .. } => Some(input),
+            | Self::HowLong { input, .. }
+            | Self::Rename { input, .. } => Some(input),
             Self::Scope { inputs, at, .. } => inputs.get_mut(*at),
+            Self::Join { inputs, at, .. } => inputs.get_mut(*at),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What the full screen knows: the lists, the log, what is selected and what is being typed.
 
 mod audit;
+mod devices;
 mod dialog;
 mod draft;
 mod text;
@@ -11,6 +12,7 @@ use durward_broker::approval::{GrantView, PairingView, PausedAgent, RequestView,
 use time::{Duration, OffsetDateTime};
 
 pub(crate) use audit::{AuditLine, AuditLog, Before};
+pub(crate) use devices::{DeviceRow, DevicesPage, ShownCode};
 pub(crate) use dialog::{Confirm, Dialog, UNLOCK_CHOICES};
 pub(crate) use draft::{Draft, PairingDraft, RequestDraft, Subject};
 pub(crate) use text::Text;
@@ -40,6 +42,7 @@ pub(crate) struct State {
     pub(crate) place: usize,
     pub(crate) sessions_at: usize,
     pub(crate) grants_at: usize,
+    pub(crate) devices: DevicesPage,
     /// Which record, counted from the newest.
     pub(crate) audit_at: usize,
     pub(crate) dialog: Option<Dialog>,
@@ -84,11 +87,12 @@ pub(crate) enum Tab {
     Waiting,
     Sessions,
     Grants,
+    Devices,
     Log,
 }
 
 impl Tab {
-    pub(crate) const ALL: [Self; 4] = [Self::Waiting, Self::Sessions, Self::Grants, Self::Log];
+    pub(crate) const ALL: [Self; 5] = [Self::Waiting, Self::Sessions, Self::Grants, Self::Devices, Self::Log];
 
     pub(crate) fn step(self, by: usize) -> Self {
         let at = Self::ALL.iter().position(|tab| *tab == self).unwrap_or_default();
@@ -134,6 +138,7 @@ impl State {
             place: 0,
             sessions_at: 0,
             grants_at: 0,
+            devices: DevicesPage::default(),
             audit_at: 0,
             dialog: None,
             message: None,
@@ -216,10 +221,19 @@ impl State {
             let seen = self.dialog.is_none() && self.tab == Tab::Waiting;
             self.shown = subject.filter(|_| seen).map(|subject| (subject, self.now));
         }
+        let asks = self.known.asking_device().map(|peer| peer.device_id);
+        if self.devices.shown.map(|(shown, _)| shown) != asks {
+            let seen = self.dialog.is_none() && self.tab == Tab::Devices;
+            self.devices.shown = asks.filter(|_| seen).map(|id| (id, self.now));
+        }
     }
 
-    /// Whether the selected question has been on the screen long enough to be answered.
+    /// Whether the question of this page has been on the screen long enough to be answered.
     pub(crate) fn settled(&self) -> bool {
-        self.shown.is_some_and(|(_, since)| self.now - since >= SETTLED_AFTER)
+        let since = match self.tab {
+            Tab::Devices => self.devices.shown.map(|(_, since)| since),
+            _ => self.shown.map(|(_, since)| since),
+        };
+        since.is_some_and(|since| self.now - since >= SETTLED_AFTER)
     }
 }

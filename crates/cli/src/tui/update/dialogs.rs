@@ -5,7 +5,8 @@ use durward_protocol::{Domain, Limits, Scope, SecretString};
 
 use super::super::event::Key;
 use super::super::state::{Confirm, Dialog, Draft, State, Text, UNLOCK_CHOICES};
-use super::{answer, say};
+use super::{answer, devices, say};
+use crate::approver::devices::DeviceAction;
 use crate::approver::event::{Action, key_of};
 
 /// One key.
@@ -72,6 +73,7 @@ fn other_key(state: &mut State, mut dialog: Dialog, key: Key) -> Vec<Action> {
         }
         (Dialog::Scope { at, .. }, Key::Tab | Key::Down) => *at = (*at + 1) % 3,
         (Dialog::Scope { at, .. }, Key::BackTab | Key::Up) => *at = (*at + 2) % 3,
+        (Dialog::Join { at, .. }, Key::Tab | Key::Down | Key::BackTab | Key::Up) => *at = 1 - *at,
         (Dialog::Unlock { choice, .. }, Key::Tab | Key::Down) => {
             *choice = (*choice + 1) % UNLOCK_CHOICES.len();
         }
@@ -105,6 +107,11 @@ fn confirmed(confirm: Confirm) -> Vec<Action> {
         Confirm::Revoke { session_id, .. } => Action::Revoke { session_id },
         Confirm::Pause { agent_id } => Action::SwitchAgent { agent_id, pause: true },
         Confirm::EndGrant { grant_id, .. } => Action::EndGrant { grant_id },
+        Confirm::RemoveDevice { device_id, name } => Action::Device(DeviceAction::Remove { device_id, name }),
+        Confirm::TakeDevice { introduced, accept } => {
+            let (device_id, name) = (introduced.device.device_id, introduced.device.device_name);
+            Action::Device(DeviceAction::Confirm { device_id, name, accept })
+        }
         Confirm::Quit => Action::Quit,
     }]
 }
@@ -161,6 +168,10 @@ fn entered(state: &mut State, dialog: Dialog) -> Vec<Action> {
             state.dialog = Some(Dialog::Unlock { input: Text::secret(), choice, wrong: false, busy: true });
             vec![Action::Unlock { password, seconds }]
         }
+        Dialog::Rename { device_id, old, this, input, .. } => {
+            devices::renamed(state, device_id, old, this, input)
+        }
+        Dialog::Join { inputs, at, .. } => devices::joined(state, inputs, at),
         dialog @ (Dialog::Help { .. }
         | Dialog::Rule(_)
         | Dialog::Confirm(_)

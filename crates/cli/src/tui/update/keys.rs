@@ -4,7 +4,7 @@ use durward_broker::approval::GrantSpec;
 
 use super::super::event::Key;
 use super::super::state::{Confirm, Dialog, Draft, SessionRow, State, Tab, Text, Waiting};
-use super::{answer, say};
+use super::{answer, devices, say};
 use crate::approver::event::Action;
 use crate::approver::words::grant_terms;
 use crate::terminal::harmless;
@@ -34,6 +34,11 @@ pub(super) fn key(state: &mut State, key: Key) -> Vec<Action> {
                 return actions;
             }
         }
+        (Tab::Devices, key) => {
+            if let Some(actions) = devices::key(state, key) {
+                return actions;
+            }
+        }
         (Tab::Log, key) => {
             if let Some(actions) = log_key(state, key) {
                 return actions;
@@ -51,6 +56,7 @@ fn anywhere(state: &mut State, letter: char) -> Vec<Action> {
         'w' => return go(state, Tab::Waiting),
         's' => return go(state, Tab::Sessions),
         'g' => return go(state, Tab::Grants),
+        'd' => return go(state, Tab::Devices),
         'a' => return go(state, Tab::Log),
         'u' => match &state.known.vault {
             Some(vault) if vault.exists && vault.needs_password => {
@@ -79,7 +85,7 @@ fn go(state: &mut State, tab: Tab) -> Vec<Action> {
 }
 
 /// Moves a place in a list; whether the key was one that moves.
-fn moved(key: Key, at: usize, count: usize) -> Option<usize> {
+pub(super) fn moved(key: Key, at: usize, count: usize) -> Option<usize> {
     let last = count.saturating_sub(1);
     Some(match key {
         Key::Up => at.saturating_sub(1),

@@ -1,6 +1,7 @@
 //! From one state to the next: pure, so that a recorded list of events replays.
 
 mod answer;
+mod devices;
 mod dialogs;
 mod keys;
 
@@ -98,6 +99,7 @@ fn step(state: &mut State, event: Event) -> Vec<Action> {
             dialogs::unlocked(state, wrong);
             read_anew(state)
         }
+        Event::Device(event) => devices::happened(state, event),
         Event::Done(said) => {
             say(state, said);
             read_anew(state)
@@ -191,10 +193,12 @@ fn lists(state: &mut State, known: Known) -> Vec<Action> {
     state.deciding.retain(|key| requests.iter().any(|request| key_of(request) == *key));
     state.sessions_at = state.sessions_at.min(state.session_rows().len().saturating_sub(1));
     state.grants_at = state.grants_at.min(state.known.grants.len().saturating_sub(1));
+    state.note_devices();
     let mut actions = Vec::new();
     if !first {
         actions.extend(announce(state, &before));
     }
+    actions.extend(devices::announce(state, &before));
     take_back_what_is_over(state);
     reselect(state);
     if std::mem::take(&mut state.stale) {
@@ -218,6 +222,11 @@ fn announce(state: &mut State, before: &Known) -> Option<Action> {
     if state.queue().len() > 1 && state.message.is_none() {
         say(state, text);
     }
+    ring(state)
+}
+
+/// Rings, where the owner wants it and it has not just rung.
+fn ring(state: &mut State) -> Option<Action> {
     let quiet = state.rang_at.is_some_and(|rang| state.now - rang < BETWEEN_RINGS);
     if !state.options.bell || quiet {
         return None;

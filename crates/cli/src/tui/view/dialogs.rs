@@ -153,6 +153,31 @@ fn content(
             lines.push(yes_or_no(paint));
             ("Rule", lines)
         }
+        Dialog::Rename { old, this, input, problem, .. } => {
+            let where_it_counts =
+                if *this { "Its peers are told." } else { "It counts on this device only." };
+            let text = format!("Another name for {}. {where_it_counts}", paint.text(old.as_str()));
+            let mut lines = prose(&text, Role::Plain);
+            lines.push(Line::default());
+            lines.push(field(paint, "Name", input, true, columns));
+            if let Some(problem) = problem {
+                lines.extend(prose(&paint.text(&format!("! {problem}")), Role::Warning));
+            }
+            ("Rename", lines)
+        }
+        Dialog::Join { inputs, at, problem } => {
+            let mut lines = prose("Type the code that the other device shows.", Role::Plain);
+            lines.push(Line::default());
+            for (n, (label, input)) in ["Code", "Address"].iter().zip(inputs).enumerate() {
+                lines.push(field(paint, label, input, n == *at, columns));
+            }
+            let help = "HOST:PORT of the other device; empty looks for it on the network. Tab: next field.";
+            match problem {
+                Some(problem) => lines.extend(prose(&paint.text(&format!("! {problem}")), Role::Warning)),
+                None => lines.extend(prose(help, Role::Faint)),
+            }
+            ("Join", lines)
+        }
         Dialog::Confirm(confirm) => {
             let (title, text) = confirm_text(paint, confirm);
             let mut lines = prose(&text, Role::Plain);
@@ -226,6 +251,23 @@ fn confirm_text(paint: &Paint<'_>, confirm: &Confirm) -> (&'static str, String) 
             ),
         ),
         Confirm::EndGrant { what, .. } => ("End", format!("End the grant {}?", paint.text(what))),
+        Confirm::RemoveDevice { name, .. } => (
+            "Remove",
+            format!(
+                "Remove {}? Nothing more is sealed for it or taken from it. It keeps what it has, and is not told.",
+                paint.text(name.as_str())
+            ),
+        ),
+        Confirm::TakeDevice { introduced, accept } => {
+            let (device, by) = (&introduced.device, paint.text(introduced.introduced_by.as_str()));
+            let name = paint.text(device.device_name.as_str());
+            let key = paint.text(&device.fingerprint);
+            if *accept {
+                ("Confirm", format!("Pair with {name}, which {by} introduced? Its key is {key}."))
+            } else {
+                ("Refuse", format!("Refuse {name} ({key}), which {by} introduced?"))
+            }
+        }
         Confirm::Quit => {
             let waiting = paint.state.queue().len();
             let waits =

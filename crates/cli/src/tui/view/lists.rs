@@ -8,7 +8,7 @@ use ratatui::text::Line;
 use super::look::Role;
 use super::paint::{self, Paint, below};
 use super::rest;
-use super::text::{fit, width, window};
+use super::text::{aligned, fit, width, window};
 use crate::approver::words::scope;
 use crate::tui::state::{SessionRow, Waiting};
 
@@ -187,22 +187,11 @@ fn left(paint: &Paint<'_>, grant: &GrantView) -> String {
 /// Five columns, the first as wide as there is room.
 fn columns(cells: [&str; 5], room: u16) -> String {
     let [first, second, third, fourth, fifth] = cells;
-    let room = usize::from(room).saturating_sub(2 + 18 + 11 + 11 + 9);
-    let cell = |text: &str, columns: usize| {
-        let text = fit(text, columns.saturating_sub(1), "~");
-        format!("{text}{}", " ".repeat(columns.saturating_sub(width(&text))))
-    };
-    let line = [cell(first, room), cell(second, 18), cell(third, 11), cell(fourth, 11), cell(fifth, 9)];
-    line.concat().trim_end().to_owned()
+    aligned(first, &[(second, 18), (third, 11), (fourth, 11), (fifth, 9)], room)
 }
 
 /// Three columns.
 fn narrow(cells: [&str; 3], room: u16) -> String {
     let [first, second, third] = cells;
-    let room = usize::from(room).saturating_sub(2 + 9 + 8);
-    let cell = |text: &str, columns: usize| {
-        let text = fit(text, columns.saturating_sub(1), "~");
-        format!("{text}{}", " ".repeat(columns.saturating_sub(width(&text))))
-    };
-    [cell(first, room), cell(second, 9), cell(third, 9)].concat().trim_end().to_owned()
+    aligned(first, &[(second, 9), (third, 8)], room)
 }

@@ -1,5 +1,6 @@
 //! The picture of a state: pure. Everything that came from an agent passes through `Look::text` first.
 
+mod devices;
 mod dialogs;
 mod help;
 mod lists;
@@ -57,6 +58,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Dur
         Tab::Waiting => waiting(&paint, buffer, body),
         Tab::Sessions => lists::sessions(&paint, buffer, body),
         Tab::Grants => lists::grants(&paint, buffer, body),
+        Tab::Devices => devices::devices(&paint, buffer, body),
         Tab::Log => log::log(&paint, buffer, body),
     }
     paint::lines(buffer, bottom, &footer);
@@ -70,22 +72,38 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Dur
 fn header(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
     let state = paint.state;
     let count = |tab: Tab| match tab {
-        Tab::Waiting => Some(state.queue().len()),
-        Tab::Sessions => Some(state.session_rows().len()),
-        Tab::Grants => Some(state.known.grants.len()),
-        Tab::Log => None,
+        Tab::Waiting => state.queue().len(),
+        Tab::Sessions => state.session_rows().len(),
+        Tab::Grants => state.known.grants.len(),
+        Tab::Devices => state.known.devices.as_ref().map_or(0, |devices| devices.devices.len()),
+        Tab::Log => 0,
     };
-    let vault = vault(paint);
-    let full: usize = Tab::ALL.iter().map(|tab| name(*tab).len() + 5).sum::<usize>() + 10;
-    let short = full + width(&vault) > usize::from(area.width);
-    let mut spans = if short { Vec::new() } else { vec![paint.span("Durward  ", Role::Title)] };
-    for tab in Tab::ALL {
-        let here = tab == state.tab;
-        let name = if short && !here { name(tab).get(..1).unwrap_or_default() } else { name(tab) };
-        let count =
-            count(tab).filter(|count| *count > 0).map(|count| format!(" {count}")).unwrap_or_default();
-        let text = if here { format!("[{name}{count}]") } else { format!(" {name}{count} ") };
-        spans.push(paint.span(text, if here { Role::Selected } else { Role::Plain }));
+    let mark = |tab: Tab| if tab == Tab::Devices && state.known.asking_device().is_some() { "!" } else { "" };
+    let tabs = |short: bool| -> Vec<(Tab, String)> {
+        let text = |tab: Tab| {
+            let here = tab == state.tab;
+            let name = if short && !here { name(tab).get(..1).unwrap_or_default() } else { name(tab) };
+            let count = Some(count(tab)).filter(|count| *count > 0).map(|count| format!(" {count}"));
+            let name = format!("{name}{}{}", count.unwrap_or_default(), mark(tab));
+            if here { format!("[{name}]") } else { format!(" {name} ") }
+        };
+        Tab::ALL.into_iter().map(|tab| (tab, text(tab))).collect()
+    };
+    let columns = |tabs: &[(Tab, String)]| tabs.iter().map(|(_, text)| width(text)).sum::<usize>();
+    let (room, mut vault, title) = (usize::from(area.width), vault(paint), "Durward  ");
+    let mut shown = tabs(false);
+    let whole = title.len() + columns(&shown) + width(&vault) <= room;
+    let mut spans = if whole { vec![paint.span(title, Role::Title)] } else { Vec::new() };
+    if !whole {
+        shown = tabs(true);
+        let fits = |vault: &str| columns(&shown) + width(vault) <= room;
+        let closed = if state.known.pairing_open == Some(false) { "pairing closed" } else { "" };
+        let shorter = [vault.clone(), vault.replace("vault ", ""), closed.to_owned()];
+        vault = shorter.into_iter().find(|vault| fits(vault)).unwrap_or_default();
+    }
+    for (tab, text) in shown {
+        let role = if mark(tab).is_empty() { Role::Plain } else { Role::Warning };
+        spans.push(paint.span(text, if tab == state.tab { Role::Selected } else { role }));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
     let columns = u16::try_from(width(&vault)).unwrap_or(area.width).min(area.width);
@@ -98,6 +116,7 @@ fn name(tab: Tab) -> &'static str {
         Tab::Waiting => "Waiting",
         Tab::Sessions => "Sessions",
         Tab::Grants => "Grants",
+        Tab::Devices => "Devices",
         Tab::Log => "Audit",
     }
 }
@@ -261,6 +280,7 @@ fn hints(state: &State) -> &'static [(&'static str, &'static str)] {
             &[("E", "end"), ("?", "help"), ("Tab", "pages"), ("Q", "quit")]
         }
         Tab::Grants => &[("?", "help"), ("Tab", "pages"), ("Q", "quit")],
+        Tab::Devices => devices::hints(state),
         Tab::Log => {
             &[("Up, Down", "read"), ("End", "newest"), ("?", "help"), ("Tab", "pages"), ("Q", "quit")]
         }

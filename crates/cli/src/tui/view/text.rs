@@ -28,6 +28,22 @@ pub(super) fn fit(text: &str, columns: usize, ellipsis: &str) -> String {
     shown
 }
 
+/// A row of a list: the first cell as wide as the others leave room, a blank between them. Two columns are the list's
+/// mark.
+pub(super) fn aligned(first: &str, others: &[(&str, usize)], room: u16) -> String {
+    let taken: usize = others.iter().map(|(_, columns)| columns).sum();
+    let mut line = String::new();
+    let cells = std::iter::once((first, usize::from(room).saturating_sub(2 + taken)));
+    for (n, (text, columns)) in cells.chain(others.iter().copied()).enumerate() {
+        let blank = usize::from(n < others.len());
+        let text = fit(text, columns.saturating_sub(blank), "~");
+        line.push_str(&text);
+        line.push_str(&" ".repeat(columns.saturating_sub(width(&text))));
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
 /// Lines of at most so many columns, broken at blanks where there are any.
 pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(2); // the widest character has to fit

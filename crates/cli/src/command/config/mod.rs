@@ -1,5 +1,8 @@
 //! `durward config`
 
+mod change;
+mod edit;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -20,6 +23,7 @@ use crate::terminal::harmless;
 /// A flag wins over the environment, the environment over config.toml, the file over the default.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  durward config show\n  durward config show --port 5050 --json\n  \
+    durward config set server.listen 127.0.0.1:5050\n  durward config unset server.listen\n  \
     durward config check\n  \"$EDITOR\" \"$(durward config path)\"")]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
@@ -38,6 +42,21 @@ enum Verb {
     Check {
         /// Which file [default: config.toml in the configuration folder].
         file: Option<PathBuf>,
+    },
+    /// Write one setting into config.toml. Comments stay; what the approver would not read is not written.
+    #[command(after_help = "Examples:\n  durward config set server.listen 127.0.0.1:5050\n  \
+        durward config set notify.command '[\"notify-send\", \"Durward\"]'")]
+    Set {
+        /// Which, as `durward config show` names it.
+        key: String,
+        /// Its value: a word, a number, true, false, or a list as in TOML.
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Take one setting out of config.toml: its default holds again.
+    Unset {
+        /// Which.
+        key: String,
     },
 }
 
@@ -95,6 +114,8 @@ pub(crate) fn run(args: ConfigArgs) -> CommandResult {
                 })
             }
             Verb::Check { file } => check(output, &paths, file),
+            Verb::Set { key, value } => change::set(output, &paths, &key, &value),
+            Verb::Unset { key } => change::unset(output, &paths, &key),
         }
     };
     act().map_err(|error: CliError| error.json(output.json))
