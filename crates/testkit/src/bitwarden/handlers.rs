@@ -62,18 +62,8 @@ async fn record(State(world): State<Shared>, request: Request, next: Next) -> Re
         return (status, [(name, value)], body).into_response();
     }
     let response = next.run(Request::from_parts(parts, bytes.into())).await;
-    if lock(&world).flavour == Flavour::OldVaultwarden {
-        in_old_dress(&path, response).await
-    } else {
-        response
-    }
-}
-
-async fn in_old_dress(path: &str, response: Response) -> Response {
-    let status = response.status().as_u16();
-    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
-    let (status, body) = old::dress(path, status, serde_json::from_slice(&bytes).unwrap_or_default());
-    answer(status, body)
+    let is_old = lock(&world).flavour == Flavour::OldVaultwarden;
+    if is_old { old::dress(&path, response).await } else { response }
 }
 
 fn headers(map: &HeaderMap) -> HashMap<String, String> {

@@ -1,13 +1,24 @@
 //! Answers as Vaultwarden gave them up to 2024: members in Pascal case, no `MasterPasswordUnlock`, no `AccountKeys`,
 //! the older path for the prelogin, errors with `ErrorModel`. People run such servers for years.
 
+use axum::body::to_bytes;
+use axum::response::Response;
 use serde_json::{Map, Value, json};
+
+use super::handlers::answer;
 
 /// Paths that came later.
 const LATER: &[&str] = &["/identity/accounts/prelogin/password", "/api/accounts/key-management/user-key-id"];
 
 /// The same answer in the older dress.
-pub(super) fn dress(path: &str, status: u16, body: Value) -> (u16, Value) {
+pub(super) async fn dress(path: &str, response: Response) -> Response {
+    let status = response.status().as_u16();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
+    let (status, body) = dressed(path, status, serde_json::from_slice(&bytes).unwrap_or_default());
+    answer(status, body)
+}
+
+fn dressed(path: &str, status: u16, body: Value) -> (u16, Value) {
     if LATER.contains(&path) || (status == 404 && body.is_null()) {
         let description = "The requested resource could not be found.";
         return (404, json!({"error": {"code": 404, "reason": "Not Found", "description": description}}));
