@@ -87,9 +87,13 @@ def rbw():
 
 def ours(profile):
     """Builds what is ours, once; the folder with the programs."""
-    packages = ["-p", "durward", "-p", "durward-server", "-p", "durward-testkit"]
-    what = ["--features", "durward-testkit/bitwarden", "--bins", "--example", "floor", "--example", "bitwarden_server"]
-    sh("cargo", "build", "--locked", "--profile", profile, *packages, *what, cwd=ROOT)
+    packages = ["durward", "durward-server", "durward-testkit", "durward-bitwarden"]
+    what = ["--features", "durward-testkit/bitwarden", "--bins"]
+    for package in packages:
+        what += ["-p", package]
+    for example in ("floor", "bitwarden_server", "measure"):
+        what += ["--example", example]
+    sh("cargo", "build", "--locked", "--profile", profile, *what, cwd=ROOT)
     return ROOT / "target" / ("debug" if profile == "dev" else profile)
 
 
@@ -364,7 +368,10 @@ def keys(profile, stack):
 def bw(profile, stack):
     """Three sections over one account of an in-memory server."""
     names = ["`--version`", "`unlock`, PBKDF2 600,000", "`get password`, one of 60 items"]
-    about = "Whole processes, from start to exit. rbw keeps its keys in an agent, so its `get` derives nothing."
+    about = (
+        "Whole processes, from start to exit. rbw keeps its keys in an agent, so its `get` derives nothing, and its "
+        "`unlock` is the agent's work. The floor of `unlock` is `bitwarden-crypto`'s derivation and nothing else."
+    )
     sections = [Section(f"Bitwarden's command line: {name}", "ms", about) for name in names]
     programs = ours(profile)
     folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bw-bench-")))
@@ -397,6 +404,8 @@ def bw(profile, stack):
             section.case(name, lambda one=one: timed(one))
 
     cases("durward's bw", program)
+    derive = [programs / "examples/measure", "derive", "600000"]
+    sections[1].case("the floor: the derivation alone", lambda: float(sh(*derive)))
     name = f"@bitwarden/cli {BITWARDEN_CLI}, Node 22"
     try:
         cases(name, official_bw())

@@ -105,30 +105,33 @@ impl Client {
 
     /// Unlocks with the master password, without network, and makes a new session key.
     ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::WrongPassword`].
+    pub fn unlock(&self, password: &SecretString, now: OffsetDateTime) -> Result<SessionKey> {
+        let document = self.folder.read()?;
+        let account = document.account()?.ok_or(Error::NotLoggedIn)?;
+        let user = account.open_with_password(password)?;
+        self.start_session(account.id(), &user, now)
+    }
+
+    /// Makes a new session key for an account whose user key was opened.
+    ///
     /// The official client 2026.9.0 fails its own `unlock` when it cannot tell the server the key's id, so a
     /// cooldown is written that keeps it from trying while the id is unknown.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::WrongPassword`].
-    pub fn unlock(&self, password: &SecretString, now: OffsetDateTime) -> Result<SessionKey> {
-        let user = self.check_password(password)?;
+    /// [`Error::NotLoggedIn`] when that account is not the active one any more.
+    pub fn start_session(&self, id: &str, user: &UserKey, now: OffsetDateTime) -> Result<SessionKey> {
         let session = SessionKey::generate();
         self.folder.update(|document| {
-            let id = active(document)?;
-            document.unlock(&id, &user, &session, now)?;
-            start_cooldown_if_unknown(document, &id, now)
+            // Another process may have logged out, or in as somebody else, while the key was derived.
+            if active(document)? != id {
+                return Err(Error::NotLoggedIn);
+            }
+            document.unlock(id, user, &session, now)?;
+            start_cooldown_if_unknown(document, id, now)
         })?;
         Ok(session)
-    }
-
-    /// Derives and opens the user key; stores nothing.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::WrongPassword`].
-    pub fn check_password(&self, password: &SecretString) -> Result<UserKey> {
-        let document = self.folder.read()?;
-        let account = document.account()?.ok_or(Error::NotLoggedIn)?;
-        account.open_with_password(password)
     }
 
     /// Makes every session key worthless. Repeating it is fine.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::crypto::{Keyring, SessionKey, UserKey, decrypt_with};
 use crate::items::{
     Collection, EncCollection, EncFolder, Folder, Item, ItemFilter, Members, Organization, Text, Wanted,
-    find_items, is_guid, list_for, list_items, search_names, sort_by_name,
+    find_item, is_guid, list_for, list_items, search_names, sort_by_name,
 };
 use crate::state::{Account, Document};
 use crate::{Error, Result};
@@ -50,13 +50,13 @@ impl<'d> Vault<'d> {
 
     /// The items that pass the filter, in list order.
     pub fn items(&self, filter: &ItemFilter) -> Vec<Item> {
-        self.account.ciphers().map(|raw| list_items(raw, &self.keyring, filter)).unwrap_or_default()
+        list_items(&self.account.ciphers(), &self.keyring, filter)
     }
 
     /// The logins one of whose addresses fits one of these, by that address's own rule, in list order.
     pub fn logins_for(&self, urls: &[&str]) -> Vec<Item> {
         let filter = ItemFilter::default();
-        self.account.ciphers().map(|raw| list_for(raw, &self.keyring, &filter, urls)).unwrap_or_default()
+        list_for(&self.account.ciphers(), &self.keyring, &filter, urls)
     }
 
     /// The one item that a term, or an id, means.
@@ -64,16 +64,14 @@ impl<'d> Vault<'d> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Ambiguous`].
     pub fn item(&self, term: &str, wanted: Wanted) -> Result<Item> {
-        let raw = self.account.ciphers().ok_or(Error::NotFound)?;
-        find_items(raw, &self.keyring, term, wanted)
+        find_item(&self.account.ciphers(), &self.keyring, term, wanted)
     }
 
     /// The code of an item's TOTP setting for a moment, in seconds since 1970.
     ///
     /// # Errors
-    /// Those of [`Vault::item`]; [`Error::PremiumRequired`]; [`Error::NotFound`] when the setting gives no code.
-    pub fn totp(&self, term: &str, at: u64) -> Result<crate::items::ItemText> {
-        let item = self.item(term, Wanted::Totp)?;
+    /// [`Error::NotFound`] without a setting; [`Error::BadTotp`]; [`Error::PremiumRequired`].
+    pub fn totp(&self, item: &Item, at: u64) -> Result<crate::items::ItemText> {
         let setting = item.totp().ok_or(Error::NotFound)?;
         let code = crate::totp::code(setting.expose(), at).ok_or(Error::BadTotp)?;
         let profile = self.account.profile()?;
@@ -169,9 +167,9 @@ impl<'d> Vault<'d> {
     }
 }
 
-fn entries(map: Option<&RawValue>) -> Vec<&RawValue> {
+fn entries(map: Option<&str>) -> Vec<&RawValue> {
     let members: Members<Text<'_>, &RawValue> =
-        serde_json::from_str(map.map_or(EMPTY, RawValue::get)).unwrap_or_default();
+        serde_json::from_str(map.unwrap_or(EMPTY)).unwrap_or_default();
     members.0.into_iter().map(|(_, v)| v).collect()
 }
 

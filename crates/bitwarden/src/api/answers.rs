@@ -8,7 +8,7 @@ use super::http::Answer;
 use super::lenient::{any, camel, flag, get, number, text};
 use crate::crypto::Kdf;
 use crate::environment::Environment;
-use crate::state::MasterPasswordUnlock;
+use crate::state::{Claims, MasterPasswordUnlock};
 use crate::{Error, Result};
 
 /// The official server's text for a wrong password; it names no host, the official client's own text does.
@@ -138,10 +138,19 @@ pub(super) fn token(answer: Answer, environment: &Environment) -> Result<TokenOu
 fn granted(body: &Value, host: &str) -> Result<TokenAnswer> {
     let missing = |what: &str| Error::BadAnswer { host: host.to_owned(), what: format!("no {what}") };
     let access_token = text(body, "access_token").ok_or_else(|| missing("access_token"))?;
-    let options = get(body, "UserDecryptionOptions").ok_or_else(|| missing("UserDecryptionOptions"))?;
+    let access_token = SecretString::from(access_token);
+    let wrapped_user_key = text(body, "Key");
+    // Servers of before 2023 say nothing of it; an account with a wrapped key had a master password then.
+    let before = json!({ "HasMasterPassword": wrapped_user_key.is_some() });
+    let options = match get(body, "UserDecryptionOptions") {
+        Some(options) => options,
+        None if wrapped_user_key.is_some() => &before,
+        None => return Err(missing("UserDecryptionOptions")),
+    };
     let connector = get(options, "KeyConnectorOption");
     let connector_url = connector.and_then(|c| text(c, "KeyConnectorUrl"));
-    let mut decryption_options = json!({ "hasMasterPassword": flag(options, "HasMasterPassword") });
+    let has_password = flag(options, "HasMasterPassword");
+    let mut decryption_options = json!({ "hasMasterPassword": has_password });
     if let Some(url) = &connector_url {
         decryption_options["keyConnectorOption"] = json!({ "keyConnectorUrl": url });
     }
@@ -149,11 +158,15 @@ fn granted(body: &Value, host: &str) -> Result<TokenAnswer> {
         decryption_options["trustedDeviceOption"] = camel(trusted.clone());
     }
     Ok(TokenAnswer {
-        access_token: SecretString::from(access_token),
         refresh_token: text(body, "refresh_token").map(SecretString::from),
         decryption_options,
-        unlock: get(options, "MasterPasswordUnlock").map(password_unlock).transpose()?,
-        wrapped_user_key: text(body, "Key"),
+        unlock: match get(options, "MasterPasswordUnlock") {
+            Some(unlock) => Some(password_unlock(unlock)?),
+            None if has_password => earlier_unlock(body, &access_token)?,
+            None => None,
+        },
+        access_token,
+        wrapped_user_key,
         crypto_state: crypto_state(get(body, "AccountKeys"), text(body, "PrivateKey")),
         key_connector: connector_url.or_else(|| text(body, "KeyConnectorUrl")),
         remember_token: text(body, "TwoFactorToken").map(SecretString::from),
@@ -176,6 +189,24 @@ pub(super) fn password_unlock(value: &Value) -> Result<MasterPasswordUnlock> {
         )?,
         master_key_wrapped_user_key: wrapped.unwrap_or_default(),
     })
+}
+
+/// The same put together from an answer of a server of before 2025, which has no such member. Without it `unlock`
+/// would need the network.
+fn earlier_unlock(body: &Value, token: &SecretString) -> Result<Option<MasterPasswordUnlock>> {
+    let (Some(wrapped), Some(kind)) = (text(body, "Key"), number(body, "Kdf")) else { return Ok(None) };
+    let Some(claims) = Claims::parse(token) else { return Ok(None) };
+    let number = |name: &str| number(body, name);
+    Ok(Some(MasterPasswordUnlock {
+        salt: claims.email.trim().to_lowercase(),
+        kdf: Kdf::new(
+            kind,
+            number("KdfIterations").unwrap_or(0),
+            number("KdfMemory"),
+            number("KdfParallelism"),
+        )?,
+        master_key_wrapped_user_key: wrapped,
+    }))
 }
 
 /// The wrapped private keys in the shape of the data file: V1 with one, V2 with a signing key and its state.

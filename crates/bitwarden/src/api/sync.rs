@@ -221,9 +221,9 @@ mod tests {
                 document.store_sync("u", &record, now).unwrap();
                 let text = document.render();
                 let again = crate::state::Document::parse(&text).unwrap();
-                let raw = again.raw("user_u_ciphers_ciphers").unwrap();
+                let sealed = again.members("user_u_ciphers_ciphers").unwrap();
                 let keyring = crate::crypto::Keyring::new(crate::crypto::UserKey::generate(), None, std::collections::HashMap::default(), std::collections::HashMap::default());
-                crate::items::list_items(raw, &keyring, &crate::items::ItemFilter::default());
+                crate::items::list_items(&sealed, &keyring, &crate::items::ItemFilter::default());
             }
         }
 

@@ -86,6 +86,11 @@ fn yes() -> bool {
     true
 }
 
+/// A list that only the one item that is opened is asked for.
+pub(crate) fn list<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Vec<T> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
 /// One encrypted item.
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,12 +127,12 @@ pub(crate) struct EncCipher<'a> {
     pub(crate) deleted_date: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub(crate) archived_date: Option<Text<'a>>,
-    #[serde(default, borrow, deserialize_with = "or_default")]
-    pub(crate) fields: Vec<EncField<'a>>,
-    #[serde(default, borrow, deserialize_with = "or_default")]
-    pub(crate) password_history: Vec<EncHistory<'a>>,
-    #[serde(default, borrow, deserialize_with = "or_default")]
-    pub(crate) attachments: Vec<EncAttachment<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) fields: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    pub(crate) password_history: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    pub(crate) attachments: Option<&'a RawValue>,
     #[serde(default, borrow)]
     pub(crate) login: Option<EncLogin<'a>>,
     #[serde(default, borrow)]

@@ -1,15 +1,20 @@
 //! Lists and single items: filters, ambiguity, what is wanted of an item.
 
-use rayon::prelude::*;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
-use super::encrypted::{EncCipher, Members, Text};
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+use super::encrypted::{EncCipher, Text};
 use super::open::{ItemKey, open_item};
 use super::search::Search;
 use super::uri::UriMatch;
 use super::view::Item;
 use crate::crypto::Keyring;
 use crate::{Error, Result};
+
+/// Items as they lie on disk, by id.
+pub(crate) type Sealed<'a> = &'a [(Cow<'a, str>, &'a str)];
 
 /// Below this many items a second thread costs more than it brings.
 const PARALLEL_FROM: usize = 64;
@@ -51,35 +56,41 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn has(self, item: &Item) -> bool {
-        let filled = |text: Option<&super::ItemText>| text.is_some_and(|t| !t.is_blank());
-        let login = item.login.as_ref();
+    /// Whether the item has it. Opens that one text and no other.
+    fn is_in(self, item: &EncCipher<'_>, key: &ItemKey<'_>) -> bool {
+        let filled = |text: Option<&Text<'_>>| {
+            key.text(text).map(Zeroizing::new).is_some_and(|text| !text.trim().is_empty())
+        };
+        let login = item.login.as_ref().filter(|_| item.kind == 1);
         match self {
             Self::Item => true,
             Self::Username => filled(login.and_then(|l| l.username.as_ref())),
             Self::Password => filled(login.and_then(|l| l.password.as_ref())),
-            Self::Totp => filled(item.totp()),
+            Self::Totp => filled(login.and_then(|l| l.totp.as_ref())),
             Self::Notes => filled(item.notes.as_ref()),
-            Self::Uri => login.and_then(|l| l.uris.first()).is_some_and(|u| !u.uri.expose().is_empty()),
+            Self::Uri => {
+                let first = login.and_then(|l| l.uris.iter().find_map(|uri| key.uri(uri)));
+                first.map(Zeroizing::new).is_some_and(|uri| !uri.is_empty())
+            }
         }
     }
 }
 
 /// The items that pass the filter, in list order.
-pub(crate) fn list_items(ciphers: &RawValue, keyring: &Keyring, filter: &ItemFilter) -> Vec<Item> {
+pub(crate) fn list_items(ciphers: Sealed<'_>, keyring: &Keyring, filter: &ItemFilter) -> Vec<Item> {
     let url = filter.url.as_deref().filter(|u| !u.trim().is_empty());
     list_for(ciphers, keyring, filter, url.as_slice())
 }
 
 /// The same, for logins that fit any of several addresses; with none, the address does not matter.
 pub(crate) fn list_for(
-    ciphers: &RawValue,
+    ciphers: Sealed<'_>,
     keyring: &Keyring,
     filter: &ItemFilter,
     urls: &[&str],
 ) -> Vec<Item> {
     let search = filter.search.as_deref().filter(|s| !s.trim().is_empty()).map(Search::new);
-    let mut items = collect(ciphers, |item| {
+    let mut items = collect(ciphers, |_, item| {
         // A URL never finds what was thrown away, whatever else is asked.
         if !urls.is_empty() && (item.deleted_date.is_some() || item.archived_date.is_some()) {
             return None;
@@ -102,32 +113,60 @@ pub(crate) fn list_for(
     items
 }
 
-/// The one item a term means.
+/// The one item a term means. By its id no other is so much as parsed; by a search, of the others only what is
+/// searched is opened.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Ambiguous`].
-pub(crate) fn find_items(ciphers: &RawValue, keyring: &Keyring, term: &str, wanted: Wanted) -> Result<Item> {
+pub(crate) fn find_item(all: Sealed<'_>, keyring: &Keyring, term: &str, wanted: Wanted) -> Result<Item> {
     let term = term.to_lowercase();
-    let mut hits = if is_guid(&term) {
-        collect(ciphers, |item| (*item.id == *term).then(|| open_item(item, keyring)).flatten())
-    } else if term.trim().is_empty() {
-        Vec::new()
-    } else {
-        let search = Search::new(&term);
-        collect(ciphers, |item| {
-            if item.deleted_date.is_some() || item.archived_date.is_some() {
-                return None;
-            }
+    if is_guid(&term) {
+        let at = all.iter().position(|(id, _)| *id == *term).ok_or(Error::NotFound)?;
+        let mut found = collect(all.get(at..=at).unwrap_or_default(), |_, item| {
             let key = ItemKey::of(item, keyring)?;
-            search.fits(item, &key).then(|| open_item(item, keyring)).flatten()
-        })
-    };
-    hits.retain(|item| wanted.has(item));
-    if hits.len() > 1 {
-        super::order::sort(&mut hits);
-        return Err(Error::Ambiguous(hits.into_iter().map(|item| item.id).collect()));
+            wanted.is_in(item, &key).then(|| open_item(item, keyring)).flatten()
+        });
+        return found.pop().ok_or(Error::NotFound);
     }
-    hits.pop().ok_or(Error::NotFound)
+    if term.trim().is_empty() {
+        return Err(Error::NotFound);
+    }
+    let search = Search::new(&term);
+    let mut hits = collect(all, |at, item| {
+        if item.deleted_date.is_some() || item.archived_date.is_some() {
+            return None;
+        }
+        let key = ItemKey::of(item, keyring)?;
+        (search.fits(item, &key) && wanted.is_in(item, &key)).then(|| Hit::new(at, item, &key))
+    });
+    if hits.len() > 1 {
+        super::order::sort_by_place(&mut hits, |hit| (&hit.name, hit.username.as_ref().map(|u| u.as_str())));
+        return Err(Error::Ambiguous(hits.into_iter().map(|hit| hit.id).collect()));
+    }
+    let at = hits.pop().ok_or(Error::NotFound)?.at;
+    let hit = all.get(at..=at).unwrap_or_default();
+    collect(hit, |_, item| open_item(item, keyring)).pop().ok_or(Error::NotFound)
+}
+
+/// What a list of several hits shows of each, and orders them by.
+struct Hit {
+    at: usize,
+    id: String,
+    name: Zeroizing<String>,
+    username: Option<Zeroizing<String>>,
+}
+
+impl Hit {
+    fn new(at: usize, item: &EncCipher<'_>, key: &ItemKey<'_>) -> Self {
+        let text = |text: Option<&Text<'_>>| Zeroizing::new(key.text(text).unwrap_or_default());
+        let username = item.login.as_ref().and_then(|l| l.username.as_ref());
+        Self {
+            at,
+            id: item.id.to_string(),
+            name: text(item.name.as_ref()),
+            username: (item.kind == 1).then(|| text(username)),
+        }
+    }
 }
 
 /// The entries whose name contains the search, without regard to case.
@@ -152,22 +191,24 @@ pub(crate) fn is_guid(text: &str) -> bool {
 }
 
 /// Runs over the items in the order of the data file; an entry that is no item is passed over.
-fn collect(ciphers: &RawValue, f: impl Fn(&EncCipher<'_>) -> Option<Item> + Sync) -> Vec<Item> {
-    let members: Members<Text<'_>, &RawValue> = serde_json::from_str(ciphers.get()).unwrap_or_default();
-    let one = |(_, raw): &(Text<'_>, &RawValue)| f(&serde_json::from_str::<EncCipher<'_>>(raw.get()).ok()?);
-    if members.0.len() < PARALLEL_FROM {
-        members.0.iter().filter_map(one).collect()
+fn collect<T: Send>(sealed: Sealed<'_>, f: impl Fn(usize, &EncCipher<'_>) -> Option<T> + Sync) -> Vec<T> {
+    let one = |(at, (_, text)): (usize, &(Cow<'_, str>, &str))| {
+        f(at, &serde_json::from_str::<EncCipher<'_>>(text).ok()?)
+    };
+    if sealed.len() < PARALLEL_FROM {
+        sealed.iter().enumerate().filter_map(one).collect()
     } else {
-        let items = members.0.par_iter().filter_map(one).collect();
+        let found = sealed.par_iter().enumerate().filter_map(one).collect();
         crate::crypto::wipe_worker_stacks();
-        items
+        found
     }
 }
 
 fn fits_url(item: &EncCipher<'_>, key: &ItemKey<'_>, target: &str) -> bool {
     item.login.iter().flat_map(|l| &l.uris).any(|enc| {
         let rule = UriMatch::from_rule(enc.rule);
-        rule != UriMatch::Never && key.uri(enc).is_some_and(|saved| rule.matches(&saved, target))
+        let fits = |saved: &str| rule.matches(saved, target);
+        rule != UriMatch::Never && key.uri_if(enc, fits).map(Zeroizing::new).is_some()
     })
 }
 

@@ -13,7 +13,7 @@ pub use uri::{UriMatch, base_domain, hostname};
 pub use view::{Attachment, Collection, CustomField, Folder, Item, ItemText, Login, LoginUri, Organization};
 
 pub(crate) use encrypted::{EncCollection, EncFolder, Members, Text};
-pub(crate) use filter::{find_items, is_guid, list_for, list_items, search_names};
+pub(crate) use filter::{find_item, is_guid, list_for, list_items, search_names};
 pub(crate) use order::sort_by_name;
 
 #[cfg(test)]

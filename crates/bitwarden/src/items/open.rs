@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
 
-use super::encrypted::{EncCipher, EncField, EncUri, Members, Text};
+use super::encrypted::{EncAttachment, EncCipher, EncField, EncHistory, EncUri, Members, Text, list};
 use super::view::{Attachment, CustomField, Detail, History, Item, ItemText, Login, LoginUri};
 use crate::crypto::Keyring;
 
@@ -53,7 +54,15 @@ impl<'k> ItemKey<'k> {
     /// An address of a login. Under an item's own key it counts only with a fitting checksum: otherwise a
     /// server could move an address it has seen elsewhere to another item.
     pub(crate) fn uri(&self, uri: &EncUri<'_>) -> Option<String> {
-        let text = self.text(uri.uri.as_ref())?;
+        self.uri_if(uri, |_| true)
+    }
+
+    /// The same for an address that is wanted; the checksum of others is not looked at.
+    pub(crate) fn uri_if(&self, uri: &EncUri<'_>, wanted: impl FnOnce(&str) -> bool) -> Option<String> {
+        let mut text = Zeroizing::new(self.text(uri.uri.as_ref())?);
+        if !wanted(&text) {
+            return None;
+        }
         if matches!(self, Self::Own(_)) {
             let expected = self.text(uri.uri_checksum.as_ref())?;
             let actual = STANDARD.encode(Sha256::digest(text.as_bytes()));
@@ -61,7 +70,7 @@ impl<'k> ItemKey<'k> {
                 return None;
             }
         }
-        Some(text)
+        Some(std::mem::take(&mut text))
     }
 }
 
@@ -83,7 +92,7 @@ pub(crate) fn open_item(item: &EncCipher<'_>, keyring: &Keyring) -> Option<Item>
         fields: if missing {
             Vec::new()
         } else {
-            item.fields.iter().map(|f| field(&key, f, item.view_password)).collect()
+            list(item.fields).iter().map(|f| field(&key, f, item.view_password)).collect()
         },
         login: (item.kind == 1).then(|| login(&key, item)),
         details: details(&key, item),
@@ -311,8 +320,9 @@ fn field(key: &ItemKey<'_>, enc: &EncField<'_>, visible: bool) -> CustomField {
 }
 
 fn history(key: &ItemKey<'_>, item: &EncCipher<'_>) -> Vec<History> {
-    let entries = item.password_history.iter();
+    let entries: Vec<EncHistory<'_>> = list(item.password_history);
     entries
+        .iter()
         .filter_map(|h| {
             Some(History {
                 last_used_date: date(h.last_used_date.as_ref()),
@@ -324,7 +334,8 @@ fn history(key: &ItemKey<'_>, item: &EncCipher<'_>) -> Vec<History> {
 
 fn attachments(key: &ItemKey<'_>, item: &EncCipher<'_>) -> Vec<Attachment> {
     let owned = |t: Option<&Text<'_>>| t.map(|t| t.to_string());
-    item.attachments
+    let attachments: Vec<EncAttachment<'_>> = list(item.attachments);
+    attachments
         .iter()
         .map(|a| Attachment {
             id: owned(a.id.as_ref()),

@@ -5,23 +5,30 @@ use std::cmp::Ordering;
 use icu_collator::options::{CollatorOptions, Strength};
 use icu_collator::preferences::CollationNumericOrdering;
 use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences};
+use zeroize::Zeroizing;
 
 use super::view::Item;
 
+/// What the place in a list depends on: the name, and for logins the user name, which may be empty.
+pub(crate) type Place<'i> = (&'i str, Option<&'i str>);
+
 /// Sorts in place; equal items keep their order.
 pub(crate) fn sort(items: &mut [Item]) {
+    sort_by_place(items, |item| {
+        let user = item.login.as_ref().map(|l| l.username.as_ref().map_or("", |name| name.expose()));
+        (item.name.expose(), user)
+    });
+}
+
+/// The same for anything that has such a place.
+pub(crate) fn sort_by_place<T>(entries: &mut [T], place: impl Fn(&T) -> Place<'_>) {
     let collator = collator();
-    items.sort_by(|a, b| {
-        compare(collator.as_ref(), a.name.expose(), b.name.expose()).then_with(|| {
-            let (Some(a_login), Some(b_login)) = (&a.login, &b.login) else { return Ordering::Equal };
-            let full = |item: &Item, user: Option<&super::ItemText>| {
-                format!("{}{}", item.name.expose(), user.map_or("", super::ItemText::expose))
-            };
-            compare(
-                collator.as_ref(),
-                &full(a, a_login.username.as_ref()),
-                &full(b, b_login.username.as_ref()),
-            )
+    entries.sort_by(|a, b| {
+        let ((a, a_user), (b, b_user)) = (place(a), place(b));
+        compare(collator.as_ref(), a, b).then_with(|| {
+            let (Some(a_user), Some(b_user)) = (a_user, b_user) else { return Ordering::Equal };
+            let full = |name: &str, user: &str| Zeroizing::new(format!("{name}{user}"));
+            compare(collator.as_ref(), &full(a, a_user), &full(b, b_user))
         })
     });
 }

@@ -14,7 +14,7 @@ fn fixture() -> (Document, SessionKey, Vec<Value>) {
     let vectors: Value =
         serde_json::from_str(include_str!("../../tests/vectors/bitwarden-vectors.json")).unwrap();
     let fixture = &vectors["offlineFixture"];
-    let document = Document::parse(&serde_json::to_string(&fixture["dataJson"]).unwrap()).unwrap();
+    let document = Document::parse(serde_json::to_string(&fixture["dataJson"]).unwrap()).unwrap();
     let session = SessionKey::parse(&SecretString::from(fixture["BW_SESSION"].as_str().unwrap())).unwrap();
     (document, session, fixture["expected"].as_array().unwrap().clone())
 }

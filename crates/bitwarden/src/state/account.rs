@@ -1,12 +1,12 @@
 //! What the data file says about the logged-in account, and the small changes to it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -92,8 +92,7 @@ impl Document {
     /// [`Error::BadState`].
     pub fn account(&self) -> Result<Option<Account<'_>>> {
         let Some(raw) = self.raw(keys::ACTIVE) else { return Ok(None) };
-        let id: &str =
-            serde_json::from_str(raw.get()).map_err(|_| Error::BadState(keys::ACTIVE.to_owned()))?;
+        let id: &str = serde_json::from_str(raw).map_err(|_| Error::BadState(keys::ACTIVE.to_owned()))?;
         let token: Option<String> = self.get(&keys::user(id, keys::ACCESS_TOKEN))?;
         Ok(token.is_some_and(|t| !t.is_empty()).then_some(Account { document: self, id }))
     }
@@ -301,23 +300,23 @@ impl<'d> Account<'d> {
         Ok(at.and_then(|t| OffsetDateTime::parse(&t, &Rfc3339).ok()))
     }
 
-    /// The encrypted items.
-    pub fn ciphers(&self) -> Option<&'d RawValue> {
-        self.document.raw(&keys::user(self.id, keys::CIPHERS))
+    /// The encrypted items as text, by id.
+    pub(crate) fn ciphers(&self) -> Vec<(Cow<'d, str>, &'d str)> {
+        self.document.members(&keys::user(self.id, keys::CIPHERS)).unwrap_or_default()
     }
 
     /// The encrypted folders.
-    pub fn folders(&self) -> Option<&'d RawValue> {
+    pub fn folders(&self) -> Option<&'d str> {
         self.document.raw(&keys::user(self.id, keys::FOLDERS))
     }
 
     /// The encrypted collections.
-    pub fn collections(&self) -> Option<&'d RawValue> {
+    pub fn collections(&self) -> Option<&'d str> {
         self.document.raw(&keys::user(self.id, keys::COLLECTIONS))
     }
 
     /// The organisations.
-    pub fn organizations(&self) -> Option<&'d RawValue> {
+    pub fn organizations(&self) -> Option<&'d str> {
         self.document.raw(&keys::user(self.id, keys::ORGANIZATIONS))
     }
 }

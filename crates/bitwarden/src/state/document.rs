@@ -1,11 +1,16 @@
 //! `data.json` as an ordered list of keys whose values stay untouched text until somebody asks for them. So
 //! unknown keys survive byte for byte, and reading a vault of thousands parses only what is needed.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::items::Members;
+use super::layout::{self, Place};
+use crate::items::{Members, Text};
 use crate::{Error, Result};
 
 /// Written into new files; the layout is the same from [`OLDEST_VERSION`] on.
@@ -14,10 +19,26 @@ const OLDEST_VERSION: u64 = 82;
 const VERSION: &str = "stateVersion";
 
 /// The whole data file in memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Document {
-    entries: Vec<(String, Box<RawValue>)>,
+    text: String,
+    entries: Vec<(String, Value)>,
     changed: bool,
+}
+
+/// A value as text.
+enum Value {
+    /// A part of the file as it was read.
+    Read(Place),
+    /// Set since then.
+    Set(String),
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Tokens are among the values.
+        write!(f, "Document({} keys)", self.entries.len())
+    }
 }
 
 impl Document {
@@ -32,10 +53,11 @@ impl Document {
     ///
     /// # Errors
     /// [`Error::BadState`] when it is no JSON object.
-    pub fn parse(text: &str) -> Result<Self> {
-        let members: Members<String, Box<RawValue>> =
-            serde_json::from_str(text).map_err(|_| Error::BadState("data.json".to_owned()))?;
-        let mut document = Self { entries: members.0, changed: false };
+    pub fn parse(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        let found = layout::read(&text).ok_or_else(|| Error::BadState("data.json".to_owned()))?;
+        let entries = found.into_iter().map(|(key, place)| (key, Value::Read(place))).collect();
+        let mut document = Self { text, entries, changed: false };
         if document.raw(VERSION).is_none() {
             document.set(VERSION, &NEW_VERSION)?;
         }
@@ -56,13 +78,34 @@ impl Document {
     /// [`Error::BadState`] when it has another shape.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let Some(raw) = self.raw(key) else { return Ok(None) };
-        serde_json::from_str(raw.get()).map(Some).map_err(|_| Error::BadState(key.to_owned()))
+        serde_json::from_str(raw).map(Some).map_err(|_| Error::BadState(key.to_owned()))
     }
 
     /// The value as text, unless absent or `null`.
-    pub fn raw(&self, key: &str) -> Option<&RawValue> {
-        let value = self.entries.iter().find(|(k, _)| k == key).map(|(_, v)| &**v)?;
-        (value.get() != "null").then_some(value)
+    pub fn raw(&self, key: &str) -> Option<&str> {
+        let value = self.entry(key).map(|v| self.shown(v))?;
+        (value != "null").then_some(value)
+    }
+
+    /// The members of a map as text, by name, unless absent or no map.
+    pub(crate) fn members(&self, key: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+        if let Some(Value::Read(Place::Items(_, members))) = self.entry(key) {
+            let part = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+            return Some(members.iter().map(|m| (Cow::Borrowed(part(&m.id)), part(&m.value))).collect());
+        }
+        let members: Members<Text<'_>, &RawValue> = serde_json::from_str(self.raw(key)?).ok()?;
+        Some(members.0.into_iter().map(|(id, raw)| (id.0, raw.get())).collect())
+    }
+
+    fn entry(&self, key: &str) -> Option<&Value> {
+        self.entries.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+
+    fn shown<'d>(&'d self, value: &'d Value) -> &'d str {
+        match value {
+            Value::Read(place) => self.text.get(place.range()).unwrap_or_default(),
+            Value::Set(text) => text,
+        }
     }
 
     /// Sets a key, in place or at the end.
@@ -70,11 +113,12 @@ impl Document {
     /// # Errors
     /// [`Error::BadState`] when the value cannot be written as JSON.
     pub fn set(&mut self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        let raw = pretty(value).ok_or_else(|| Error::BadState(key.to_owned()))?;
+        let text = pretty(value).ok_or_else(|| Error::BadState(key.to_owned()))?;
+        let value = Value::Set(text);
         self.changed = true;
         match self.entries.iter_mut().find(|(k, _)| k == key) {
-            Some((_, old)) => *old = raw,
-            None => self.entries.push((key.to_owned(), raw)),
+            Some((_, old)) => *old = value,
+            None => self.entries.push((key.to_owned(), value)),
         }
         Ok(())
     }
@@ -100,7 +144,7 @@ impl Document {
 
     /// The file's text: two spaces, no final newline.
     pub fn render(&self) -> String {
-        let size: usize = self.entries.iter().map(|(k, v)| k.len() + v.get().len() + 8).sum();
+        let size: usize = self.entries.iter().map(|(k, v)| k.len() + self.shown(v).len() + 8).sum();
         let mut text = String::with_capacity(size + 4);
         text.push('{');
         for (i, (key, value)) in self.entries.iter().enumerate() {
@@ -108,7 +152,7 @@ impl Document {
             // A string always serialises.
             text.push_str(&serde_json::to_string(key).unwrap_or_default());
             text.push_str(": ");
-            text.push_str(value.get());
+            text.push_str(self.shown(value));
         }
         text.push_str(if self.entries.is_empty() { "}" } else { "\n}" });
         text
@@ -117,7 +161,7 @@ impl Document {
 
 /// Two-space JSON, indented once more because it stands inside the file's object. Newlines inside strings are
 /// escaped, so every raw newline is layout.
-fn pretty(value: &(impl Serialize + ?Sized)) -> Option<Box<RawValue>> {
+fn pretty(value: &(impl Serialize + ?Sized)) -> Option<String> {
     let text = serde_json::to_string_pretty(value).ok()?;
-    RawValue::from_string(if text.contains('\n') { text.replace('\n', "\n  ") } else { text }).ok()
+    Some(if text.contains('\n') { text.replace('\n', "\n  ") } else { text })
 }

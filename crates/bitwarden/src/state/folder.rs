@@ -87,23 +87,26 @@ impl DataFolder {
 
     fn load(&self) -> Result<Document> {
         let path = self.file();
-        let text = match fs::read(&path) {
+        let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Document::new()),
             Err(e) => return Err(Error::io(path)(e)),
         };
-        match std::str::from_utf8(&text).ok().and_then(|t| Document::parse(t).ok()) {
-            Some(document) => {
-                document.check_version()?;
-                Ok(document)
-            }
-            None if text.iter().all(u8::is_ascii_whitespace) => Ok(Document::new()),
-            None => {
-                let backup = self.dir.join("data.json.bak");
-                write_private(&self.dir, &backup, &text)?;
-                Ok(Document::new())
-            }
+        let bad = match String::from_utf8(bytes) {
+            Ok(text) => match Document::parse(text) {
+                Ok(document) => {
+                    document.check_version()?;
+                    return Ok(document);
+                }
+                // The parser has eaten the text; what cannot be read is rare enough to be read twice.
+                Err(_) => fs::read(&path).map_err(Error::io(&path))?,
+            },
+            Err(e) => e.into_bytes(),
+        };
+        if !bad.iter().all(u8::is_ascii_whitespace) {
+            write_private(&self.dir, &self.dir.join("data.json.bak"), &bad)?;
         }
+        Ok(Document::new())
     }
 
     fn write(&self, document: &Document) -> Result<()> {

@@ -4,6 +4,7 @@ mod account;
 mod document;
 mod folder;
 mod keys;
+mod layout;
 mod store;
 
 pub use account::{Account, AccountProfile, Claims, MasterPasswordUnlock};

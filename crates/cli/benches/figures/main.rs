@@ -1,7 +1,7 @@
 //! What an owner and an agent wait for, measured on the real binary: pairing, requests, start-up, memory, idleness.
 //!
 //! ```text
-//! cargo bench -p durward --bench figures [-- --seconds 5 --requests 100000 --json FILE --spake FILE]
+//! cargo bench -p durward --bench figures [-- --seconds 5 --requests 100000 --json FILE --spake FILE --only bw]
 //! ```
 //!
 //! The approver is `durward serve` as a process of its own; the generator shares the machine with it. "floor" is what
@@ -21,6 +21,8 @@
 )]
 
 mod approver;
+#[cfg(feature = "bitwarden")]
+mod bitwarden;
 mod floor;
 mod library;
 mod load;
@@ -44,6 +46,10 @@ fn main() {
     if arguments.get(1).is_some_and(|word| word == floor::SERVE) {
         return floor::serve();
     }
+    #[cfg(feature = "bitwarden")]
+    if arguments.get(1).is_some_and(|word| word == bitwarden::PEAK) {
+        return bitwarden::peak_of(arguments.get(2..).unwrap_or_default());
+    }
     let value = |flag: &str| {
         let at = arguments.iter().position(|argument| argument == flag)?;
         Some(arguments.get(at + 1).unwrap_or_else(|| panic!("{flag} takes a value")).clone())
@@ -53,6 +59,11 @@ fn main() {
     let requests = usize::try_from(number("--requests", 100_000)).unwrap();
 
     let mut table = Table::default();
+    #[cfg(feature = "bitwarden")]
+    if value("--only").as_deref() == Some("bw") {
+        bitwarden::figures(&mut table);
+        return table.print();
+    }
     memory::idle(&mut table);
     process::starts(&mut table);
 
@@ -97,6 +108,8 @@ fn main() {
     process::request(&approver, &mut table);
     drop(approver);
     memory::sessions_and_waiting(&mut table);
+    #[cfg(feature = "bitwarden")]
+    bitwarden::figures(&mut table);
 
     if let Some(path) = value("--spake") {
         table.read_spake(&path);

@@ -15,7 +15,7 @@ use super::load::median;
 use super::table::Table;
 
 /// Median time, and CPU each, in ms.
-fn measure(mut command: impl FnMut() -> Command) -> (f64, f64) {
+pub(crate) fn measure(mut command: impl FnMut() -> Command) -> (f64, f64) {
     let before = children_cpu();
     let wall = median((0..SAMPLES).map(|_| {
         let mut command = command();

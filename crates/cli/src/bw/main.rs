@@ -11,6 +11,7 @@ mod parse;
 mod password;
 mod prompt;
 mod spec;
+mod spinner;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,9 @@
-//! Questions on the terminal, written to standard error; and something to look at while the machine works.
+//! Questions on the terminal, written to standard error.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use durward_bitwarden::{Error, Result};
 use secrecy::SecretString;
-
-use crate::context::Context;
 
 /// Asks for a line. Without a terminal the line is read from standard input as it comes.
 pub(crate) fn line(question: &str) -> Result<String> {
@@ -49,24 +46,6 @@ pub(crate) fn choose(question: &str, choices: &[&str]) -> Result<Option<usize>> 
             _ => {}
         }
     }
-}
-
-/// A line that turns while `work` runs, with the seconds so far; only on a terminal, only when it takes a moment.
-pub(crate) fn busy<T>(context: &Context, what: &'static str, work: impl FnOnce() -> T) -> T {
-    let shown =
-        std::io::stderr().is_terminal() && !context.quiet && !context.response && !context.no_interaction;
-    if !shown {
-        return work();
-    }
-    let bar = indicatif::ProgressBar::new_spinner();
-    if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-        bar.set_style(style);
-    }
-    bar.set_message(what);
-    bar.enable_steady_tick(Duration::from_millis(120));
-    let result = work();
-    bar.finish_and_clear();
-    result
 }
 
 fn ask(question: &str, hint: &str) {

@@ -214,6 +214,31 @@ fn servers_that_are_down_wrong_or_plain() {
     );
 }
 
+/// A server that answers, and is none of Bitwarden's.
+#[test]
+fn a_server_of_another_kind_is_told_in_one_sentence() {
+    let desk = Desk::new(Flavour::Vaultwarden);
+    let host = desk.server.url().replace("https://", "");
+    let not_understood = |what: &str| {
+        err(&format!(
+            "The server at {host} sent an answer that is not understood ({what}). Is it a Bitwarden server?"
+        ))
+    };
+    let page = |status: u16, body: &str| {
+        let path = "/identity/accounts/prelogin";
+        for _ in 0..2 {
+            desk.server.world().failures.push_back((path.to_owned(), status, body.to_owned()));
+        }
+        let said = desk.run(&["login", EMAIL, PASSWORD]);
+        desk.server.world().failures.clear();
+        said
+    };
+    assert_eq!(page(404, "<h1>Not found</h1>"), not_understood("404: nothing is at this address"));
+    let said = page(200, "<html>Welcome to nginx!</html>");
+    assert!(said.stderr.ends_with("Is it a Bitwarden server?"), "{said:?}");
+    assert!(!desk.server.calls().iter().any(|c| c.ends_with("/connect/token")), "no hash was sent");
+}
+
 #[test]
 fn a_proxy_is_used_for_every_call() {
     use std::io::BufRead as _;

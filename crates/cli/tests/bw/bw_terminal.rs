@@ -6,11 +6,16 @@ use rexpect::session::{PtySession, spawn_command};
 use crate::bw_harness::{Desk, EMAIL, PASSWORD, Program};
 
 fn start(desk: &Desk, args: &[&str]) -> PtySession {
+    start_with(desk, args, &[])
+}
+
+fn start_with(desk: &Desk, args: &[&str], env: &[(&str, &str)]) -> PtySession {
     let mut command = desk.command(Program::Ours);
     command
         .args(args)
         .env_remove("BW_NOINTERACTION")
         .env("TERM", "xterm")
+        .envs(env.iter().copied())
         .stdin(std::process::Stdio::inherit());
     spawn_command(command, Some(30_000)).unwrap()
 }
@@ -35,13 +40,20 @@ fn a_long_derivation_is_shown() {
     let account = durward_testkit::bitwarden::Account::new(spec);
     let desk = Desk::with(Flavour::Vaultwarden, vec![account]);
     desk.login();
-    let mut session = start(&desk, &["unlock"]);
-    session.exp_string("? Master password: ").unwrap();
-    session.send_line(PASSWORD).unwrap();
-    session.exp_string("Deriving the key (").unwrap();
-    session.exp_string("s)").unwrap();
-    session.exp_string("Your vault is now unlocked!").unwrap();
-    session.exp_eof().unwrap();
+    for (variable, before, after) in [
+        ("IN_COLOUR", "Deriving the key \u{1b}[2m(", "s)\u{1b}[22m"),
+        ("NO_COLOR", "Deriving the key (", "s)"),
+    ] {
+        let mut session = start_with(&desk, &["unlock"], &[(variable, "1")]);
+        session.exp_string("? Master password: ").unwrap();
+        session.send_line(PASSWORD).unwrap();
+        session.exp_string(before).unwrap();
+        session.exp_string(after).unwrap();
+        session.exp_string("Your vault is now unlocked!").unwrap();
+        session.exp_eof().unwrap();
+    }
+    let mut session = start_with(&desk, &["unlock", "--quiet", "--passwordenv", "PW"], &[("PW", PASSWORD)]);
+    assert_eq!(session.exp_eof().unwrap(), "", "quiet is quiet on a terminal, too");
 }
 
 #[test]
@@ -67,8 +79,12 @@ fn logout_asks_first() {
     session.exp_string("Logout cancelled.").unwrap();
     session.exp_eof().unwrap();
     assert_eq!(desk.run(&["login", "--check"]).code, 0);
-    let mut session = start(&desk, &["logout", "--force"]);
-    session.exp_string("You have logged out.").unwrap();
+    for switch in ["--force", "--nointeraction"] {
+        let mut session = start(&desk, &["logout", switch]);
+        let said = session.exp_eof().unwrap();
+        assert!(said.contains("You have logged out.") && !said.contains("(y/N)"), "{switch}: {said}");
+        desk.login();
+    }
 }
 
 #[test]

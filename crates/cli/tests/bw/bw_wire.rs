@@ -5,7 +5,7 @@ use std::process::Command;
 use durward_testkit::bitwarden::{Account, AccountSpec, BitwardenServer, Flavour};
 use serde_json::json;
 
-use crate::bw_harness::{Desk, EMAIL, PASSWORD};
+use crate::bw_harness::{Desk, EMAIL, PASSWORD, Program};
 
 fn order(desk: &Desk, path: &str, status: u16, body: &str) {
     desk.server.world().failures.push_back((path.to_owned(), status, body.to_owned()));
@@ -89,7 +89,7 @@ fn what_is_not_here_says_where_to_go() {
     assert_eq!(desk.server.calls().len(), calls, "nobody was asked");
 }
 
-/// An account made over the wire, as a web vault does, logs in, syncs and is empty.
+/// An account made over the wire, as a web vault does, logs in, syncs and is empty: for ours and for Bitwarden's own.
 #[test]
 fn a_registered_account_logs_in() {
     let desk = Desk::new(Flavour::Official);
@@ -111,15 +111,26 @@ fn a_registered_account_logs_in() {
     let finish = json!({
         "email": "new@example.com", "emailVerificationToken": token, "masterPasswordHash": client.password_hash,
         "kdf": 0, "kdfIterations": 6_000, "userSymmetricKey": client.wrapped_key,
-        "userAsymmetricKeys": { "publicKey": "", "encryptedPrivateKey": client.wrapped_private },
+        "userAsymmetricKeys": { "publicKey": client.public_key, "encryptedPrivateKey": client.wrapped_private },
     });
     assert_eq!(post("finish", &json!({ "email": "new@example.com" })).0, "400", "no token");
     assert_eq!(post("finish", &finish).0, "200");
     assert_eq!(post("finish", &finish).0, "400", "twice");
     assert_eq!(desk.run(&["login", "new@example.com", "wrong"]).code, 1);
-    let said = desk.run(&["login", "new@example.com", "another long phrase", "--raw"]);
-    assert_eq!(said.code, 0, "{said:?}");
-    let session = [("BW_SESSION", said.stdout.as_str())];
-    assert_eq!(desk.run_env(&["list", "items"], &session).stdout, "[]");
-    assert!(desk.run_env(&["status"], &session).stdout.contains("\"status\":\"unlocked\""));
+    for program in [Program::Ours, Program::Official("2026.7.0"), Program::Official("2026.9.0")] {
+        let login = ["login", "new@example.com", "another long phrase", "--raw"];
+        let said = desk.run_as(program, &login, &[]);
+        assert_eq!((said.code, said.stdout.len()), (0, 88), "{program:?}: {said:?}");
+        let session = [("BW_SESSION", said.stdout.as_str())];
+        assert_eq!(desk.run_as(program, &["list", "items"], &session).stdout, "[]", "{program:?}");
+        let status = desk.run_as(program, &["status"], &session).stdout;
+        assert!(status.contains("\"status\":\"unlocked\""), "{program:?}: {status}");
+        // Whoever logged in, the other program's session is the same.
+        assert_eq!(
+            desk.run_env(&["unlock", "--check"], &session).stdout,
+            "Vault is unlocked!",
+            "{program:?}"
+        );
+        assert_eq!(desk.run_as(program, &["logout"], &[]).code, 0, "{program:?}");
+    }
 }

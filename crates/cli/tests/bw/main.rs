@@ -1,6 +1,7 @@
 //! The `bw` program as a whole process: its texts, what it leaves on disk, and side by side with Bitwarden's own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod bw_cose;
 mod bw_disk;
 mod bw_golden;
 mod bw_harness;
@@ -9,4 +10,5 @@ mod bw_login;
 mod bw_memory;
 mod bw_provider;
 mod bw_terminal;
+mod bw_vaultwarden;
 mod bw_wire;

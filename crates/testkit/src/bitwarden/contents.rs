@@ -2,9 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use durward_bitwarden::crypto::{UserKey, share_key};
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+use super::cose;
 
 const DATE: &str = "2026-11-21T23:10:22.117321Z";
 
@@ -121,10 +122,7 @@ impl Contents {
                 json!({"uri": sealed(uri), "uriChecksum": sealed(&checksum), "match": rule})
             })
             .collect();
-        let wrapped = item.own_key.then(|| {
-            let raw = STANDARD.decode(own.expose_base64().expose_secret()).expect("base64");
-            owner.encrypt_bytes(&raw).expect("encrypts")
-        });
+        let wrapped = item.own_key.then(|| cose::wrap_item_key(owner, &own));
         let login = json!({
             "username": optional(&item.username),
             "password": optional(&item.password),
@@ -181,6 +179,10 @@ impl Contents {
             "permissions": {"delete": true, "restore": true}, "object": "cipherDetails",
         });
         if let (Some(body), Value::Object(common)) = (body.as_object_mut(), common) {
+            // Servers send every type's object.
+            for kind in ["login", "secureNote", "card", "identity", "sshKey"] {
+                body.entry(kind).or_insert(Value::Null);
+            }
             body.extend(common);
         }
         self.ciphers.push(body);

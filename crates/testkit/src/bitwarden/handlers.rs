@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::register;
 use super::world::{Account, Flavour, Recorded, World};
+use super::{old, register};
 
 pub(super) type Shared = Arc<Mutex<World>>;
 
@@ -24,6 +24,7 @@ pub(super) fn router(world: Shared) -> Router {
         .route("/api/config", get(config))
         .route("/identity/accounts/prelogin", post(prelogin))
         .route("/identity/accounts/prelogin/password", post(prelogin))
+        .route("/api/accounts/prelogin", post(prelogin))
         .route("/identity/accounts/register/{step}", post(register::step))
         .route("/identity/connect/token", post(token))
         .route("/api/two-factor/send-email-login", post(send_email))
@@ -60,7 +61,9 @@ async fn record(State(world): State<Shared>, request: Request, next: Next) -> Re
         let value = if status.is_redirection() { body.clone() } else { "application/json".to_owned() };
         return (status, [(name, value)], body).into_response();
     }
-    next.run(Request::from_parts(parts, bytes.into())).await
+    let response = next.run(Request::from_parts(parts, bytes.into())).await;
+    let is_old = lock(&world).flavour == Flavour::OldVaultwarden;
+    if is_old { old::dress(&path, response).await } else { response }
 }
 
 fn headers(map: &HeaderMap) -> HashMap<String, String> {
@@ -88,7 +91,7 @@ pub(super) fn refuse(flavour: Flavour, status: u16, message: &str) -> Response {
     answer(
         status,
         match flavour {
-            Flavour::Vaultwarden => json!({
+            Flavour::Vaultwarden | Flavour::OldVaultwarden => json!({
                 "error": "", "error_description": "", "errorModel": {"message": message, "object": "error"},
                 "exceptionMessage": null, "message": message, "object": "error",
                 "validationErrors": {"": [message]},
@@ -103,7 +106,7 @@ pub(super) fn refuse(flavour: Flavour, status: u16, message: &str) -> Response {
 
 async fn config(State(world): State<Shared>) -> Response {
     let world = lock(&world);
-    let name = (world.flavour == Flavour::Vaultwarden)
+    let name = (!world.flavour.is_official())
         .then(|| json!({"name": "Vaultwarden", "url": "https://github.com/dani-garcia/vaultwarden"}));
     answer(
         200,
@@ -130,7 +133,7 @@ async fn prelogin(State(world): State<Shared>, body: Bytes) -> Response {
     let (kind, iterations, memory, lanes) =
         found.map_or((0, 600_000, Value::Null, Value::Null), Account::kdf_numbers);
     let salt = match world.flavour {
-        Flavour::Vaultwarden => Value::Null,
+        Flavour::Vaultwarden | Flavour::OldVaultwarden => Value::Null,
         Flavour::Official => asked["email"].clone(),
     };
     answer(
@@ -227,7 +230,7 @@ fn wrong_password(flavour: Flavour) -> Response {
         flavour,
         400,
         match flavour {
-            Flavour::Vaultwarden => "Username or password is incorrect. Try again",
+            Flavour::Vaultwarden | Flavour::OldVaultwarden => "Username or password is incorrect. Try again",
             Flavour::Official => "Username or password is incorrect. Try again.",
         },
     )
@@ -235,7 +238,7 @@ fn wrong_password(flavour: Flavour) -> Response {
 
 fn bad_key(flavour: Flavour, message: &str) -> Response {
     match flavour {
-        Flavour::Vaultwarden => refuse(flavour, 400, message),
+        Flavour::Vaultwarden | Flavour::OldVaultwarden => refuse(flavour, 400, message),
         Flavour::Official => answer(400, json!({"error": "invalid_client"})),
     }
 }
@@ -279,7 +282,9 @@ fn second_factor(world: &mut World, account: &Account, form: &HashMap<String, St
         world.flavour,
         400,
         match world.flavour {
-            Flavour::Vaultwarden => "Invalid TOTP code! Server time: 2026-11-22 00:00:00 UTC IP: 127.0.0.1",
+            Flavour::Vaultwarden | Flavour::OldVaultwarden => {
+                "Invalid TOTP code! Server time: 2026-11-22 00:00:00 UTC IP: 127.0.0.1"
+            }
             Flavour::Official => "Two-step token is invalid. Try again.",
         },
     ))
@@ -305,12 +310,7 @@ fn grant(world: &mut World, account: &Account, with_refresh: bool, remember: boo
         "Kdf": kind, "KdfIterations": iterations, "KdfMemory": memory, "KdfParallelism": lanes,
         "ResetMasterPassword": false, "ForcePasswordReset": account.force_reset,
         "MasterPasswordPolicy": account.policy,
-        "AccountKeys": {
-            "publicKeyEncryptionKeyPair": {
-                "wrappedPrivateKey": account.wrapped_private, "publicKey": "", "Object": "publicKeyEncryptionKeyPair",
-            },
-            "Object": "privateKeys",
-        },
+        "AccountKeys": account.keys(),
         "UserDecryptionOptions": {
             "HasMasterPassword": account.key_connector.is_none(),
             "MasterPasswordUnlock": if account.key_connector.is_none() { unlock } else { Value::Null },
@@ -395,12 +395,7 @@ fn profile_of(account: &Account) -> Value {
         "premium": account.premium, "premiumFromOrganization": false, "culture": "en-US",
         "twoFactorEnabled": !account.two_factor.is_empty(), "key": account.wrapped_key,
         "privateKey": account.wrapped_private,
-        "accountKeys": {
-            "publicKeyEncryptionKeyPair": {
-                "wrappedPrivateKey": account.wrapped_private, "publicKey": "", "object": "publicKeyEncryptionKeyPair",
-            },
-            "object": "privateKeys",
-        },
+        "accountKeys": account.keys(),
         "securityStamp": "stamp", "organizations": [organization(account)], "providers": [],
         "providerOrganizations": [], "forcePasswordReset": account.force_reset, "avatarColor": null,
         "usesKeyConnector": account.key_connector.is_some(), "creationDate": "2026-11-21T23:09:19.857Z",
@@ -476,7 +471,7 @@ fn organization(account: &Account) -> Value {
 
 async fn key_id(State(world): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let mut world = lock(&world);
-    if world.flavour == Flavour::Vaultwarden {
+    if !world.flavour.is_official() {
         return StatusCode::NOT_FOUND.into_response();
     }
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();

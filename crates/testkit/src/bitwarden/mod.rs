@@ -5,8 +5,10 @@
 //! and can be told to ask for second factors or to fail.
 
 mod contents;
+mod cose;
 mod handlers;
 mod official;
+mod old;
 mod register;
 mod tls;
 mod world;
@@ -14,6 +16,7 @@ mod world;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+pub use bitwarden_crypto::SymmetricKeyAlgorithm;
 pub use contents::{Contents, ItemSpec};
 pub use official::official;
 pub use world::{Account, AccountSpec, Flavour, Recorded, World};

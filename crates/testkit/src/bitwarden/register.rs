@@ -55,6 +55,7 @@ fn account(asked: &Value, email: &str, count: usize) -> Option<Account> {
     account.password_hash = text(&asked["masterPasswordHash"])?;
     account.wrapped_key = text(&asked["userSymmetricKey"])?;
     account.wrapped_private = text(&asked["userAsymmetricKeys"]["encryptedPrivateKey"])?;
+    account.public_key = text(&asked["userAsymmetricKeys"]["publicKey"])?;
     account.contents.folders.clear();
     account.contents.collections.clear();
     Some(account)

@@ -3,19 +3,30 @@
 use std::collections::{HashMap, VecDeque};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
+use bitwarden_crypto::SymmetricKeyAlgorithm;
 use durward_bitwarden::crypto::{Kdf, MasterKey, UserKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::contents::Contents;
+use super::cose::{self, Signing};
 
 /// Whose answers the server gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// Vaultwarden of August 2026: no salt at prelogin, no endpoint for key ids, its own texts.
     Vaultwarden,
+    /// Vaultwarden up to 2024: the same in Pascal case, without what came later.
+    OldVaultwarden,
     /// The official server: the endpoint, the salt, its own texts.
     Official,
+}
+
+impl Flavour {
+    /// Whether it is the official server.
+    pub(super) fn is_official(self) -> bool {
+        self == Self::Official
+    }
 }
 
 /// An account to make.
@@ -60,6 +71,8 @@ pub struct Account {
     pub wrapped_key: String,
     /// The private key, wrapped.
     pub wrapped_private: String,
+    /// The public key, SPKI in base64.
+    pub public_key: String,
     /// Second factors: provider number and the one code that is right.
     pub two_factor: Vec<(u8, String)>,
     /// The one-time password a new device must bring, if any.
@@ -81,25 +94,34 @@ pub struct Account {
     /// The key's id, once a client told it.
     pub key_id: Option<String>,
     user_key: UserKey,
+    signing: Option<Signing>,
 }
 
 #[allow(clippy::expect_used, reason = "a test cannot go on without its account")]
 impl Account {
     /// Makes the keys of an account. The RSA key is one of the recorded ones, because making one takes a second.
     pub fn new(spec: AccountSpec) -> Self {
-        let vectors: Value =
-            serde_json::from_str(include_str!("../../../bitwarden/tests/vectors/bitwarden-vectors.json"))
-                .expect("the vectors");
-        let recorded = &vectors["accounts"][0];
-        let der = |name: &str| STANDARD.decode(recorded[name].as_str().expect("text")).expect("base64");
-        let user_key = UserKey::generate();
+        Self::with_key(spec, UserKey::generate())
+    }
+
+    /// The same with a COSE key at the root, and what goes with it: an account of the second kind.
+    pub fn cose(spec: AccountSpec, algorithm: SymmetricKeyAlgorithm) -> Self {
+        let mut account = Self::with_key(spec, cose::user_key(algorithm));
+        let public = recorded("publicKeySpkiDer");
+        account.signing = Some(Signing::new(&account.spec.id, &account.user_key, &public));
+        account.key_id = account.user_key.id();
+        account
+    }
+
+    fn with_key(spec: AccountSpec, user_key: UserKey) -> Self {
         let password = SecretString::from(spec.password.as_str());
         let master = MasterKey::derive(&password, &spec.email, spec.kdf).expect("derives");
         Self {
             password_hash: master.server_hash(&password).expose_secret().to_owned(),
             wrapped_key: master.wrap_user_key(&user_key).expect("wraps"),
-            wrapped_private: user_key.encrypt_bytes(&der("privateKeyPkcs8Der")).expect("wraps"),
-            contents: Contents::new(user_key.clone(), &der("publicKeySpkiDer")),
+            public_key: STANDARD.encode(recorded("publicKeySpkiDer")),
+            wrapped_private: cose::wrap_private_key(&user_key, &recorded("privateKeyPkcs8Der")),
+            contents: Contents::new(user_key.clone(), &recorded("publicKeySpkiDer")),
             two_factor: Vec::new(),
             new_device_otp: None,
             api_key: (format!("user.{}", spec.id), "api-secret-0123456789".to_owned()),
@@ -111,8 +133,24 @@ impl Account {
             revision: 1_000,
             key_id: None,
             user_key,
+            signing: None,
             spec,
         }
+    }
+
+    /// `accountKeys` of a login or a profile.
+    pub(super) fn keys(&self) -> Value {
+        let mut keys = json!({
+            "publicKeyEncryptionKeyPair": {
+                "wrappedPrivateKey": self.wrapped_private, "publicKey": self.public_key,
+                "object": "publicKeyEncryptionKeyPair",
+            },
+            "object": "privateKeys",
+        });
+        if let Some(signing) = &self.signing {
+            signing.extend(&mut keys);
+        }
+        keys
     }
 
     /// The key at the root of its vault.
@@ -129,6 +167,15 @@ impl Account {
         let number = |name: &str| kdf[name].as_u64().unwrap_or(0);
         (number("kdfType"), number("iterations"), kdf["memory"].clone(), kdf["parallelism"].clone())
     }
+}
+
+/// A part of the recorded key pair that all accounts share.
+#[allow(clippy::expect_used, reason = "the vectors are part of the tests")]
+fn recorded(name: &str) -> Vec<u8> {
+    let vectors: Value =
+        serde_json::from_str(include_str!("../../../bitwarden/tests/vectors/bitwarden-vectors.json"))
+            .expect("the vectors");
+    STANDARD.decode(vectors["accounts"][0][name].as_str().expect("text")).expect("base64")
 }
 
 /// A request as it came.

@@ -15,7 +15,7 @@ use crate::context::{Context, online};
 use crate::env;
 use crate::output::{Response, note};
 use crate::password::{self, Source};
-use crate::prompt;
+use crate::{prompt, spinner};
 
 const LOGGED_IN: &str = "You are logged in!";
 const THEN_UNLOCK: &str = "\nTo unlock your vault, use the `unlock` command. ex:\n$ bw unlock";
@@ -98,7 +98,7 @@ fn by_password(
     online(async {
         let server = client.connect(!check)?;
         let prelogin = server.api().prelogin(&email).await?;
-        let login = prompt::busy(context, "Deriving the key", || {
+        let login = spinner::busy(context, "Deriving the key", || {
             PasswordLogin::derive(&email, &password, &prelogin)
         })?;
         let steps = Steps { context, client, server: &server, method };

@@ -8,7 +8,7 @@ use super::session::NO_PASSWORD;
 use crate::context::Context;
 use crate::output::{Kind, Response};
 use crate::password::{self, Source};
-use crate::prompt;
+use crate::spinner;
 
 const LISTS: [&str; 6] =
     ["items", "folders", "collections", "org-collections", "org-members", "organizations"];
@@ -91,11 +91,12 @@ pub(super) fn get(context: &Context) -> Result<Response> {
         "uri" => value(login(&vault.item(term, Wanted::Uri)?, |l| l.uris.first().map(|u| &u.uri))),
         "notes" => value(vault.item(term, Wanted::Notes)?.notes.as_ref()),
         "totp" => {
-            if hidden(&vault.item(term, Wanted::Totp)?) {
+            let item = vault.item(term, Wanted::Totp)?;
+            if hidden(&item) {
                 return Ok(Response::failure("No TOTP available for this login."));
             }
             let at = u64::try_from(context.now().unix_timestamp()).unwrap_or(0);
-            value(Some(&vault.totp(term, at)?))
+            value(Some(&vault.totp(&item, at)?))
         }
         "folder" => Ok(Response::json(&vault.folder(term)?, Kind::Object)),
         "collection" => Ok(Response::json(&vault.collection(term)?, Kind::Object)),
@@ -135,7 +136,7 @@ fn with_vault(context: &Context, work: impl FnOnce(&Vault<'_>) -> Result<Respons
             return Ok(Response::failure(reason.unwrap_or_else(|| NO_PASSWORD.to_owned())));
         }
     };
-    let user = prompt::busy(context, "Deriving the key", || account.open_with_password(&password))?;
+    let user = spinner::busy(context, "Deriving the key", || account.open_with_password(&password))?;
     drop(password);
     work(&Vault::with_user_key(open_account(&document)?, user)?)
 }

@@ -9,7 +9,7 @@ use super::session_message;
 use crate::context::{Context, online};
 use crate::output::{Kind, Response};
 use crate::password::{self, Source};
-use crate::prompt;
+use crate::{prompt, spinner};
 
 /// Said when no password can be had.
 pub(super) const NO_PASSWORD: &str = "Master password is required. Try again in interactive mode or provide a password file or environment variable.";
@@ -20,7 +20,7 @@ pub(super) fn unlock(context: &Context) -> Result<Response> {
     let document = folder.read()?;
     let account = document.account()?.ok_or(Error::NotLoggedIn)?;
     if context.invocation.has("check") {
-        return check(context, &account, &context.client(folder.clone())?);
+        return check(context, &account);
     }
     let password = match password::find(context, context.arg(0))? {
         Source::Given(password) => password,
@@ -28,20 +28,19 @@ pub(super) fn unlock(context: &Context) -> Result<Response> {
             return Ok(Response::failure(reason.unwrap_or_else(|| NO_PASSWORD.to_owned())));
         }
     };
-    let client = context.client(folder)?;
-    let key = prompt::busy(context, "Deriving the key", || client.unlock(&password, context.now()))?;
+    let user = spinner::busy(context, "Deriving the key", || account.open_with_password(&password))?;
+    let id = account.id().to_owned();
+    // The file is read again under the lock; a large vault need not be in memory twice.
+    drop((password, document));
+    let key = context.client(folder)?.start_session(&id, &user, context.now())?;
     Ok(session_message("Your vault is now unlocked!", &key))
 }
 
 /// With a password: is it right? Without: does the session key open the vault?
-fn check(
-    context: &Context,
-    account: &durward_bitwarden::state::Account<'_>,
-    client: &durward_bitwarden::client::Client,
-) -> Result<Response> {
+fn check(context: &Context, account: &durward_bitwarden::state::Account<'_>) -> Result<Response> {
     match password::named(context, context.arg(0)) {
         Source::Given(password) => {
-            prompt::busy(context, "Deriving the key", || client.check_password(&password))?;
+            spinner::busy(context, "Deriving the key", || account.open_with_password(&password))?;
             Ok(Response::title("Valid credentials"))
         }
         Source::Missing(Some(reason)) => Ok(Response::failure(reason)),
@@ -126,7 +125,7 @@ pub(super) fn sync(context: &Context) -> Result<Response> {
     }
     let client = context.client(folder)?;
     let now = context.now();
-    let synced = prompt::busy(context, "Syncing", || {
+    let synced = spinner::busy(context, "Syncing", || {
         online(async {
             let online = client.connect(true)?;
             online.sync(context.invocation.has("force"), now).await
