@@ -301,7 +301,7 @@ impl<'d> Account<'d> {
     }
 
     /// The encrypted items as text, by id.
-    pub(crate) fn ciphers(&self) -> Vec<(Cow<'d, str>, &'d str)> {
+    pub fn ciphers(&self) -> Vec<(Cow<'d, str>, &'d str)> {
         self.document.members(&keys::user(self.id, keys::CIPHERS)).unwrap_or_default()
     }
 

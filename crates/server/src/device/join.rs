@@ -15,7 +15,7 @@ use durward_protocol::{Code, Confirmation, ErrorCode, PairingId, PakeMessage, Se
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand_core::Rng as _;
 use sha2::Sha256;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::client::{Address, CallError, post};
@@ -48,7 +48,17 @@ struct Job {
     /// Whether the code was sent against a pairing.
     tried: Arc<AtomicBool>,
     outcome: watch::Receiver<Outcome>,
+    /// Told when the owner here gives it up.
+    given_up: Arc<Notify>,
     ends: Instant,
+}
+
+/// What came of talking to the other device, before anything is stored here.
+enum Agreed {
+    /// Its owner said yes to this device.
+    Yes { hello: Box<Hello>, pairing_id: PairingId, peer: PeerShown },
+    /// It ended otherwise.
+    No(PairJoined),
 }
 
 /// What a person typed.
@@ -77,7 +87,20 @@ impl Joining {
     /// Whether one runs.
     pub(super) fn is_busy(&self) -> bool {
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
-        job.as_ref().is_some_and(|job| job.outcome.borrow().is_none() && job.outcome.has_changed().is_ok())
+        job.as_ref().is_some_and(Job::is_running)
+    }
+
+    /// Gives up the join that runs, unless the other owner has said yes already. Whether one ran.
+    pub(super) fn give_up(&self) -> bool {
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = job.as_ref().filter(|job| job.is_running());
+        running.inspect(|job| job.given_up.notify_one()).is_some()
+    }
+}
+
+impl Job {
+    fn is_running(&self) -> bool {
+        self.outcome.borrow().is_none() && self.outcome.has_changed().is_ok()
     }
 }
 
@@ -111,7 +134,7 @@ impl DeviceService {
         let displaying = self.desk().await.desk.is_live();
         let mut slot = self.joining.job.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(job) = slot.as_ref() {
-            let over = job.outcome.borrow().is_some() || job.outcome.has_changed().is_err();
+            let over = !job.is_running();
             let tried = job.tried.load(Ordering::SeqCst);
             let remembered = job.ends > Instant::now();
             if job.call == call && remembered && (!over || tried) {
@@ -130,19 +153,51 @@ impl DeviceService {
         let (sender, outcome) = watch::channel(None);
         let tried = Arc::new(AtomicBool::new(false));
         let ends = Instant::now() + Duration::from_secs(DISPLAY_SECONDS.unsigned_abs() * 2);
-        *slot = Some(Job { call, code, tried: Arc::clone(&tried), outcome: outcome.clone(), ends });
+        let given_up = Arc::new(Notify::new());
+        *slot = Some(Job {
+            call,
+            code,
+            tried: Arc::clone(&tried),
+            outcome: outcome.clone(),
+            given_up: Arc::clone(&given_up),
+            ends,
+        });
         let service = Arc::clone(self);
         tokio::spawn(async move {
-            let work = service.run_join(typed, &tried);
+            let work = service.run_join(typed, &tried, &given_up);
             let result = tokio::time::timeout_at(ends, work).await.unwrap_or_else(|_| Ok(expired()));
             sender.send_replace(Some(result));
         });
         Ok(outcome)
     }
 
-    async fn run_join(&self, typed: Typed, tried: &AtomicBool) -> Result<PairJoined, Refusal> {
+    async fn run_join(
+        &self,
+        typed: Typed,
+        tried: &AtomicBool,
+        given_up: &Notify,
+    ) -> Result<PairJoined, Refusal> {
+        let given = typed.address.clone();
+        let agreed = tokio::select! {
+            biased;
+            agreed = self.agree(typed, tried) => agreed?,
+            () = given_up.notified() => return Ok(abandoned()),
+        };
+        let (hello, pairing_id, peer) = match agreed {
+            Agreed::Yes { hello, pairing_id, peer } => (hello, pairing_id, peer),
+            Agreed::No(joined) => return Ok(joined),
+        };
+        self.store_peer(&hello, pairing_id, given.as_ref()).await.map_err(|code| {
+            let why = "the other device knows this one already; pair the two again";
+            (code, Some(why.to_owned()))
+        })?;
+        let message = "Device paired successfully. The two sync whenever they can reach each other.".into();
+        Ok(PairJoined { status: JoinStatus::Accepted, message, peer: Some(peer) })
+    }
+
+    /// Everything up to the other owner's answer. Dropped on the way, it leaves nothing here.
+    async fn agree(&self, typed: Typed, tried: &AtomicBool) -> Result<Agreed, Refusal> {
         let Typed { code, tag, address } = typed;
-        let given = address.clone();
         let addresses = match address {
             Some(address) => vec![address],
             None => self.find_pairing(tag.as_ref()).await?,
@@ -162,11 +217,11 @@ impl DeviceService {
         let exchanged: DeviceExchanged = match patiently(&address, "/device/pair/exchange", &body, None).await
         {
             Ok((_, exchanged)) => exchanged,
-            Err(CallError::Refused(ErrorCode::ConfirmationFailed)) => return Ok(wrong_code()),
-            Err(error) => return over(&address, &error),
+            Err(CallError::Refused(ErrorCode::ConfirmationFailed)) => return Ok(Agreed::No(wrong_code())),
+            Err(error) => return over(&address, &error).map(Agreed::No),
         };
         let verified = Confirmation::parse(&exchanged.confirmation).and_then(|mac_a| proof.verify(&mac_a));
-        let Ok(channel) = verified else { return Ok(wrong_code()) };
+        let Ok(channel) = verified else { return Ok(Agreed::No(wrong_code())) };
         let hello = open_hello(&channel, &exchanged.envelope).map_err(|error| (error.code(), None))?;
         // Before this device says who it is: is that one a possible peer?
         let (this, keys, replaces) = {
@@ -183,20 +238,15 @@ impl DeviceService {
             match patiently(&address, "/device/pair/hello", &body, Some(HOLD)).await {
                 Ok((_, DeviceVerdict { envelope: Some(sealed) })) => break sealed,
                 Ok((_, DeviceVerdict { envelope: None })) => {}
-                Err(error) => return over(&address, &error),
+                Err(error) => return over(&address, &error).map(Agreed::No),
             }
         };
         let accepted = open_verdict(&channel, &sealed).map_err(|error| (error.code(), None))?;
         if !accepted {
             let message = "The other device's owner said no.".into();
-            return Ok(PairJoined { status: JoinStatus::Rejected, message, peer: Some(peer) });
+            return Ok(Agreed::No(PairJoined { status: JoinStatus::Rejected, message, peer: Some(peer) }));
         }
-        self.store_peer(&hello, opened.pairing_id, given.as_ref()).await.map_err(|code| {
-            let why = "the other device knows this one already; pair the two again";
-            (code, Some(why.to_owned()))
-        })?;
-        let message = "Device paired successfully. The two sync whenever they can reach each other.".into();
-        Ok(PairJoined { status: JoinStatus::Accepted, message, peer: Some(peer) })
+        Ok(Agreed::Yes { hello: Box::new(hello), pairing_id: opened.pairing_id, peer })
     }
 
     /// Makes the other end a peer. An address that was given stays known. A store that is in trouble for a moment is
@@ -324,6 +374,11 @@ fn wrong_code() -> PairJoined {
     let message =
         "The code was wrong, or somebody is in between. It is used up: show a new one on the other device.";
     PairJoined { status: JoinStatus::InvalidCode, message: message.into(), peer: None::<PeerShown> }
+}
+
+fn abandoned() -> PairJoined {
+    let message = "It was given up here. If the other device asks about this one, say no there.";
+    PairJoined { status: JoinStatus::Expired, message: message.into(), peer: None::<PeerShown> }
 }
 
 fn expired() -> PairJoined {

@@ -106,13 +106,14 @@ impl DeviceService {
         Ok(peer)
     }
 
-    /// The owner gives the pairing up.
+    /// The owner gives the pairing up, whichever end this is.
     pub(crate) async fn cancel(&self) -> bool {
+        let joining = self.joining.give_up();
         let mut state = self.desk().await;
         let cancelled = state.desk.cancel(self.now());
         self.announce(&state);
         self.tell();
-        cancelled
+        cancelled || joining
     }
 
     /// This device and its peers.

@@ -33,9 +33,9 @@ impl Line {
         bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
         bytes.extend_from_slice(body);
         for _ in 0..2 {
-            if self.stream.write_all(&bytes).is_ok()
-                && let Some(answer) = read(&mut self.stream)
-            {
+            // Who does not take the body answers before it is sent, and closes: the answer is there all the same.
+            let _ = self.stream.write_all(&bytes);
+            if let Some(answer) = read(&mut self.stream) {
                 let head = answer.head.to_lowercase();
                 // Without a length the answer is a stream of events: whoever reads it never comes to its end.
                 if head.contains("connection: close") || !head.contains("content-length:") {
@@ -45,6 +45,7 @@ impl Line {
             }
             *self = Self::to(self.address);
         }
-        panic!("{method} {path} {headers:?}: no answer to {:?}", String::from_utf8_lossy(body));
+        let start = String::from_utf8_lossy(body.get(..200).unwrap_or(body));
+        panic!("{method} {path} {headers:?}: no answer to {} bytes, {start:?}", body.len());
     }
 }

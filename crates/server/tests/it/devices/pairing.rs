@@ -87,6 +87,24 @@ async fn no_is_no_and_cancelled_is_over() {
 }
 
 #[tokio::test]
+async fn the_one_that_typed_the_code_can_give_it_up_until_the_other_has_said_yes() {
+    let (a, b) = (Machine::start("laptop").await, Machine::start("desktop").await);
+    assert_eq!(b.post("/pair/cancel", json!({})).await.good(), json!({"done": 0}));
+    let code = a.show_code().await;
+    let join = tokio::spawn(b.joining(&code, a.listen));
+    assert_eq!(a.pending().await["state"], "requested");
+    assert_eq!(b.post("/pair/cancel", json!({})).await.good(), json!({"done": 1}));
+    let joined = join.await.unwrap().good();
+    assert_eq!(joined["status"], "expired", "{joined}");
+    assert!(b.peers().await.is_empty(), "nothing came of it here");
+    // Neither end is stuck: the next code pairs them.
+    a.post("/pair/cancel", json!({})).await.good();
+    b.pair_with(&a).await;
+    assert_eq!(b.post("/pair/cancel", json!({})).await.good(), json!({"done": 0}), "too late");
+    assert_eq!((a.peers().await, b.peers().await), (vec!["desktop".to_owned()], vec!["laptop".to_owned()]));
+}
+
+#[tokio::test]
 async fn one_pairing_at_a_time_at_either_end() {
     let (a, b, c) =
         (Machine::start("laptop").await, Machine::start("desktop").await, Machine::start("tablet").await);
