@@ -1,8 +1,6 @@
 //! The one task that writes: drains the queue, commits what waits in one transaction, answers.
 //!
-//! While one transaction runs the next batches gather, so the busier the store, the larger the groups. On SQLite a
-//! transaction is so short that few would: a busy store waits a moment first ([`GATHERING`]), because the pages that a
-//! group writes are fewer than those of its batches one by one.
+//! While one transaction runs the next batches gather, so the busier the store, the larger the groups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,12 +22,6 @@ const MAX_BATCHES: usize = 512;
 
 /// Most writes in one transaction, unless one batch alone has more.
 const MAX_WRITES: usize = 8_192;
-
-/// From so many batches in a group on, more are about to come.
-const BUSY: usize = 3;
-
-/// How long a busy store waits for them: a fraction of what the commits cost that it saves.
-const GATHERING: Duration = Duration::from_micros(300);
 
 /// Longest wait for a database server, connecting or working, before the connection is given up.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,12 +91,7 @@ impl Writer {
     pub(crate) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Message>) {
         let mut messages = Vec::with_capacity(MAX_BATCHES);
         let mut closing = Vec::new();
-        let mut last_group = 0;
         while queue.recv_many(&mut messages, MAX_BATCHES).await > 0 {
-            if last_group.max(messages.len()) >= BUSY && self.direct.is_some() {
-                gather(&mut queue, &mut messages);
-            }
-            last_group = messages.len();
             let mut group = Vec::with_capacity(messages.len());
             let mut accounts = Vec::new();
             let mut writes = 0;
@@ -374,16 +361,6 @@ impl Writer {
             append(link, &mut self.statements, rows, end).await?;
         }
         Ok(heads)
-    }
-}
-
-/// Waits a moment and takes what came meanwhile. The thread is the writer's own.
-fn gather(queue: &mut mpsc::UnboundedReceiver<Message>, messages: &mut Vec<Message>) {
-    std::thread::park_timeout(GATHERING);
-    while messages.len() < MAX_BATCHES
-        && let Ok(message) = queue.try_recv()
-    {
-        messages.push(message);
     }
 }
 
