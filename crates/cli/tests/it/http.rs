@@ -158,6 +158,18 @@ fn sizes_are_bounded() {
     bench.still_serves();
 }
 
+/// The answer is larger than what a socket takes at once: with the body unread the system would cut it off.
+#[test]
+fn a_body_where_none_belongs_costs_nobody_the_answer() {
+    let home = Home::with_vault();
+    let daemon = home.serve();
+    for _ in 0..20 {
+        let answer = call(daemon.listen, "GET", "/openapi.json", &[], &[b'x'; 60_000]).unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.json()["paths"].is_object());
+    }
+}
+
 #[test]
 fn methods_types_hosts_origins_and_paths() {
     let bench = Bench::new();

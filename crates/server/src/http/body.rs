@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Body as HttpBody, HttpBody as _, to_bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use durward_protocol::{ErrorCode, from_json_object};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -86,6 +86,22 @@ pub(crate) async fn json_bytes_if_any(
     }
     is_json?;
     Ok(Some(bytes))
+}
+
+/// Reads and throws away the body of a call that has no use for one, within the limits. Left unread, it would make the
+/// system cut the answer off as soon as the connection is closed.
+pub(crate) async fn without_idle_body(request: Request, limits: &Limits) -> Result<Request, ApiError> {
+    let idle = matches!(*request.method(), Method::GET | Method::HEAD) && !request.body().is_end_stream();
+    if !idle {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let mut carrier = Request::new(body);
+    carrier
+        .headers_mut()
+        .extend(parts.headers.get(header::CONTENT_LENGTH).cloned().map(|n| (header::CONTENT_LENGTH, n)));
+    read_bytes(carrier, limits).await?;
+    Ok(Request::from_parts(parts, HttpBody::empty()))
 }
 
 async fn read<T: DeserializeOwned>(request: Request, limits: &Limits) -> Result<T, ApiError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use super::without_idle_body;
 use crate::config::Limits;
 
 /// How long a stop waits for calls under way.
@@ -71,7 +72,8 @@ pub(crate) async fn serve(from: Connections, router: Router, limits: Limits, sto
             }
         };
         let watcher = graceful.watcher();
-        let (limits, service) = (Arc::clone(&limits), Service { router: router.clone(), caller });
+        let limits = Arc::clone(&limits);
+        let service = Service { router: router.clone(), limits: Arc::clone(&limits), caller };
         // A task each, as large as its own kind: one for all three would be as large as TLS for everybody.
         match stream {
             Stream::Tcp(stream) => drop(tokio::spawn(async move {
@@ -136,6 +138,7 @@ enum Caller {
 /// What one connection needs to answer a request. The router is shared: a layer for each connection would copy it.
 struct Service {
     router: Router,
+    limits: Arc<Limits>,
     caller: Caller,
 }
 
@@ -149,7 +152,13 @@ impl Service {
             Caller::Tcp(peer) => request.extensions_mut().insert(ConnectInfo(peer)).map(drop),
             Caller::Unix(uid) => request.extensions_mut().insert(PeerUid(uid)).map(drop),
         };
-        self.router.clone().oneshot(request)
+        let (router, limits) = (self.router.clone(), Arc::clone(&self.limits));
+        async move {
+            match without_idle_body(request, &limits).await {
+                Ok(request) => router.oneshot(request).await,
+                Err(error) => Ok(error.into_response()),
+            }
+        }
     }
 }
 

@@ -6,7 +6,9 @@ mod connection;
 mod error;
 mod guard;
 
-pub(crate) use body::{Body, RawBody, Strict, json_bytes, json_bytes_if_any, require_json};
+pub(crate) use body::{
+    Body, RawBody, Strict, json_bytes, json_bytes_if_any, require_json, without_idle_body,
+};
 pub(crate) use caller::admit;
 pub(crate) use connection::{Connections, PeerUid, serve};
 pub(crate) use error::ApiError;
