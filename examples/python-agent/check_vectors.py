@@ -255,13 +255,18 @@ def check_devices(case):
     VerifyKey(durward.unb64(case["ed25519_b"])).verify(signed, durward.unb64(answer["signature"]))
 
 
+def joined(names):
+    """Names of fields as they are signed: a comma or backslash within one stands behind a backslash."""
+    return ",".join(name.replace("\\", "\\\\").replace(",", "\\,") for name in names).encode()
+
+
 def decision_fits(vectors, asked, decision):
     """Whether an approver takes the decision about what it asked."""
     names = ("session_id", "request_id", "domain", "reason")
-    parts = [asked[name].encode() for name in names] + [",".join(asked["fields"]).encode(), asked.get("item_id", "").encode()]
+    parts = [asked[name].encode() for name in names] + [joined(asked["fields"]), asked.get("item_id", "").encode()]
     digest = durward.sha256(durward.lp(*parts))
     said = (decision["approver_id"].encode(), decision["device_id"].encode(), durward.unb64(decision["digest"]))
-    fields = ",".join(sorted(decision["fields"], key=str.encode)).encode()
+    fields = joined(sorted(decision["fields"], key=str.encode))
     rest = (decision["decision"].encode(), fields, decision["expires"].encode())
     signed = durward.lp(b"durward/1 device decision", *said, *rest)
     try:

@@ -180,7 +180,7 @@ impl Agent {
     }
 
     pub(crate) fn store_record(&self, record: ProfileRecord) -> Result<(), Error> {
-        self.profile.store(&record, &mut *self.rng())?;
+        self.profile.store(&record)?;
         *write(&self.record) = record;
         Ok(())
     }

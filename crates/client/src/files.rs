@@ -1,10 +1,9 @@
-//! The one module that writes files: 0600 in 0700 folders, all or nothing.
+//! The one module that touches files: small ones that are whole or absent, records that grow, locks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use rand_core::CryptoRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,34 +17,13 @@ const END_BYTES: u64 = 128 * 1_024;
 
 /// Makes the folder, and its parents, for the owner alone.
 pub(crate) fn ensure_folder(folder: &Path) -> Result<(), Error> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(folder).map_err(|source| failed(folder, source))
+    durward_files::create_private_dir(folder).map_err(|source| failed(folder, source))
 }
 
-/// Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder. Who
-/// reads sees the old file or the new one, also after a crash.
-pub(crate) fn write(path: &Path, bytes: &[u8], rng: &mut impl CryptoRng) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    ensure_folder(folder)?;
-    let temporary = path.with_extension(format!("{:016x}.tmp", rng.next_u64()));
-    let written = write_new(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    if let Err(source) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(failed(path, source));
-    }
-    sync_folder(folder).map_err(|source| failed(folder, source))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = private_options().create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Writes a file. Who reads sees the old one or the new one, also after a crash.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    ensure_folder(durward_files::folder_of(path))?;
+    durward_files::write_private(path, bytes).map_err(|source| failed(path, source))
 }
 
 fn private_options() -> OpenOptions {
@@ -59,16 +37,12 @@ fn private_options() -> OpenOptions {
     options
 }
 
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
 /// Writes a value as JSON, see [`write()`].
-pub(crate) fn write_json(path: &Path, value: &impl Serialize, rng: &mut impl CryptoRng) -> Result<(), Error> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
     let mut json =
         serde_json::to_vec_pretty(value).map_err(|_| Error::DamagedState { path: path.to_owned() })?;
     json.push(b'\n');
-    write(path, &json, rng)
+    write(path, &json)
 }
 
 /// The file's bytes; `None` when there is no such file.
@@ -123,7 +97,7 @@ fn open_or_create(path: &Path, options: &mut OpenOptions) -> Result<File, Error>
     options.create(true);
     let opened = match options.open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            ensure_folder(path.parent().unwrap_or(Path::new(".")))?;
+            ensure_folder(durward_files::folder_of(path))?;
             options.open(path)
         }
         opened => opened,
@@ -229,13 +203,7 @@ fn failed(path: &Path, source: std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-
     use super::*;
-
-    fn rng() -> rand::rngs::StdRng {
-        rand::rngs::StdRng::seed_from_u64(1)
-    }
 
     #[test]
     #[cfg(unix)]
@@ -243,7 +211,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/secret");
-        write(&path, b"x", &mut rng()).unwrap();
+        write(&path, b"x").unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&folder.path().join("a/b")), 0o700);

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -46,16 +45,16 @@ impl Guesses {
     }
 
     /// Counts an answer, on disk when this returns.
-    pub(crate) fn count(&mut self, now: OffsetDateTime, rng: &mut impl CryptoRng) -> Result<(), Error> {
+    pub(crate) fn count(&mut self, now: OffsetDateTime) -> Result<(), Error> {
         self.answers = self.recent(now).collect();
         self.answers.push(now.unix_timestamp());
-        self.store(rng)
+        self.store()
     }
 
     /// The answer that was counted last was right.
-    pub(crate) fn take_back(&mut self, rng: &mut impl CryptoRng) -> Result<(), Error> {
+    pub(crate) fn take_back(&mut self) -> Result<(), Error> {
         self.answers.pop();
-        self.store(rng)
+        self.store()
     }
 
     /// A time in the future (the clock was set back) counts as now, not as never.
@@ -64,14 +63,13 @@ impl Guesses {
         self.answers.iter().map(move |at| (*at).min(now)).filter(move |at| at + PAUSE_WINDOW_SECONDS > now)
     }
 
-    fn store(&self, rng: &mut impl CryptoRng) -> Result<(), Error> {
-        files::write_json(&self.path, &Stored { answers: self.answers.clone() }, rng)
+    fn store(&self) -> Result<(), Error> {
+        files::write_json(&self.path, &Stored { answers: self.answers.clone() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
 
     use super::*;
 
@@ -82,11 +80,10 @@ mod tests {
     #[test]
     fn five_an_hour_then_a_pause() {
         let folder = tempfile::tempdir().unwrap();
-        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         for second in 0..5 {
             let mut guesses = Guesses::load(folder.path()).unwrap();
             guesses.check(at(second * 10)).unwrap();
-            guesses.count(at(second * 10), &mut rng).unwrap();
+            guesses.count(at(second * 10)).unwrap();
         }
         let guesses = Guesses::load(folder.path()).unwrap();
         let Err(Error::PairingPaused { until }) = guesses.check(at(60)) else { panic!("not paused") };
@@ -99,20 +96,18 @@ mod tests {
     #[test]
     fn a_success_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
-        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         for _ in 0..20 {
             let mut guesses = Guesses::load(folder.path()).unwrap();
             guesses.check(at(0)).unwrap();
-            guesses.count(at(0), &mut rng).unwrap();
-            guesses.take_back(&mut rng).unwrap();
+            guesses.count(at(0)).unwrap();
+            guesses.take_back().unwrap();
         }
     }
 
     #[test]
     fn a_damaged_count_is_not_zero() {
         let folder = tempfile::tempdir().unwrap();
-        files::write(&folder.path().join("answers.json"), b"{", &mut rand::rngs::StdRng::seed_from_u64(1))
-            .unwrap();
+        files::write(&folder.path().join("answers.json"), b"{").unwrap();
         assert!(Guesses::load(folder.path()).is_err());
     }
 }

@@ -266,7 +266,7 @@ impl<'a> Pairing<'a> {
             return Err(Error::BadAnswer { reason: "it names another agent" });
         }
         // Counted before it is checked: a guess costs its place in the count, whatever crashes.
-        self.guesses.count(agent.clock.now(), &mut *agent.rng())?;
+        self.guesses.count(agent.clock.now())?;
         let (session_id, scope, message_b, mac_b) = parsed;
         let verified =
             self.displayer.verify(session_id, scope, &message_b, &mac_b).map_err(|error| match error {
@@ -274,7 +274,7 @@ impl<'a> Pairing<'a> {
                 durward_protocol::Error::ConfirmationFailed => Error::WrongCode,
                 other => Error::Protocol(other),
             })?;
-        self.guesses.take_back(&mut *agent.rng())?;
+        self.guesses.take_back()?;
         Ok((verified, self.lock))
     }
 

@@ -1,7 +1,6 @@
 //! Requests without a verdict, on disk, so that another run can wait for them.
 
 use durward_protocol::{CredentialRequest, Domain, Field, RequestId, SessionId, Timestamp};
-use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::Profile;
@@ -47,12 +46,8 @@ impl PendingRequest {
     }
 }
 
-pub(crate) fn store(
-    profile: &Profile,
-    request: &PendingRequest,
-    rng: &mut impl CryptoRng,
-) -> Result<(), Error> {
-    files::write_json(&file(profile, request.id), request, rng)
+pub(crate) fn store(profile: &Profile, request: &PendingRequest) -> Result<(), Error> {
+    files::write_json(&file(profile, request.id), request)
 }
 
 pub(crate) fn remove(profile: &Profile, id: RequestId) -> Result<(), Error> {

@@ -75,8 +75,8 @@ impl Profile {
         self.record_file().exists()
     }
 
-    pub(crate) fn store(&self, record: &ProfileRecord, rng: &mut impl CryptoRng) -> Result<(), Error> {
-        files::write_json(&self.record_file(), record, rng)
+    pub(crate) fn store(&self, record: &ProfileRecord) -> Result<(), Error> {
+        files::write_json(&self.record_file(), record)
     }
 }
 

@@ -141,7 +141,7 @@ impl Agent {
 
     /// Writes a request down so that another run can wait for it or cancel it.
     pub fn write_down(&self, request: &PendingRequest) -> Result<(), Error> {
-        pending::store(&self.profile, request, &mut *self.rng())
+        pending::store(&self.profile, request)
     }
 
     async fn wait_for_answer(

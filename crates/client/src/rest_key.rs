@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use durward_protocol::{KeeperError, RestKey, RestKeyKeeper, SecretBytes};
-use getrandom::SysRng;
-use getrandom::rand_core::UnwrapErr;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -54,7 +52,7 @@ impl RestKeySource {
         let key = RestKey::generate(rng);
         match self {
             Self::Kept { keeper, .. } => keeper.save(&key)?,
-            _ => files::write(&folder.join("rest.key"), key.expose_bytes(), rng)?,
+            _ => files::write(&folder.join("rest.key"), key.expose_bytes())?,
         }
         Ok(key)
     }
@@ -77,8 +75,7 @@ impl RestKeyKeeper for RestKeyFile {
     }
 
     fn save(&self, key: &RestKey) -> Result<(), KeeperError> {
-        files::write(&self.0, key.expose_bytes(), &mut UnwrapErr(SysRng))
-            .map_err(|error| KeeperError(error.to_string()))
+        files::write(&self.0, key.expose_bytes()).map_err(|error| KeeperError(error.to_string()))
     }
 
     fn remove(&self) -> Result<(), KeeperError> {
@@ -112,7 +109,7 @@ mod tests {
         assert_eq!(made.expose_bytes(), again.expose_bytes());
         let file = RestKeyFile::in_folder(&folder.path().join("keys"));
         assert_eq!(file.load().unwrap().unwrap().expose_bytes(), made.expose_bytes(), "one format");
-        files::write(&folder.path().join("keys/rest.key"), b"short", &mut rng).unwrap();
+        files::write(&folder.path().join("keys/rest.key"), b"short").unwrap();
         assert!(matches!(source.load(), Err(Error::DamagedState { .. })));
     }
 

@@ -77,7 +77,7 @@ impl Session {
             sealed_keys: base64url_encode(&sealed),
             confirmation: confirmation.map(Confirmation::encode),
         };
-        files::write_json(path, &stored, rng)
+        files::write_json(path, &stored)
     }
 
     /// Reads it back; `None` when there is no file.

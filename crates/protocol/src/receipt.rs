@@ -105,11 +105,19 @@ pub struct Receipt {
     pub statement: Statement,
 }
 
-/// Names of fields as a receipt has them: sorted by their bytes, joined by commas.
+/// Names of fields as a receipt has them: sorted by their bytes, joined as [`joined_names`] does.
 pub fn field_names(fields: &[Field]) -> String {
     let mut names: Vec<String> = fields.iter().map(ToString::to_string).collect();
     names.sort();
-    names.join(",")
+    joined_names(&names)
+}
+
+/// Joins names by commas. A comma or a backslash within a name stands behind a backslash: else `a,b` would be signed
+/// like `a` and `b`, and a word given for one list would count for the other.
+pub(crate) fn joined_names(names: &[String]) -> String {
+    let escaped: Vec<String> =
+        names.iter().map(|name| name.replace('\\', "\\\\").replace(',', "\\,")).collect();
+    escaped.join(",")
 }
 
 /// SHA-256 of a request's reason.

@@ -1,23 +1,15 @@
 //! The one module of this crate that writes files: 0600, whole or not at all.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+pub use durward_files::Existing;
+use durward_files::Staged;
 
 use crate::{Error, Opened, Opening, Sealing};
 
 const BUFFER: usize = 256 * 1024;
-
-/// What happens to a file that is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// It stays, and nothing is written.
-    Refuse,
-    /// It is replaced when everything went well.
-    Replace,
-}
 
 /// Seals into a file. Nothing has its name before it is whole.
 pub fn seal_to_path(
@@ -28,7 +20,7 @@ pub fn seal_to_path(
 ) -> Result<u64, Error> {
     let target = Target::new(path, existing)?;
     let mut file = target.stage()?;
-    let length = crate::seal(input, file.as_file_mut(), how).map_err(|error| named(error, path))?;
+    let length = crate::seal(input, file.file(), how).map_err(|error| named(error, path))?;
     target.publish(file)?;
     Ok(length)
 }
@@ -42,7 +34,7 @@ pub fn open_to_path(
 ) -> Result<Opened, Error> {
     let target = Target::new(path, existing)?;
     let mut file = target.stage()?;
-    let opened = crate::open(input, BufWriter::with_capacity(BUFFER, file.as_file_mut()), how)
+    let opened = crate::open(input, BufWriter::with_capacity(BUFFER, file.file()), how)
         .map_err(|error| named(error, path))?;
     target.publish(file)?;
     Ok(opened)
@@ -66,7 +58,7 @@ pub fn open_to_stream(input: impl Read, output: impl Write, how: &Opening<'_>) -
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let target = Target::new(path, Existing::Refuse)?;
     let mut file = target.stage()?;
-    file.write_all(bytes).map_err(|source| Error::io("writing", path, source))?;
+    file.file().write_all(bytes).map_err(|source| Error::io("writing", path, source))?;
     target.publish(file)
 }
 
@@ -75,7 +67,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], existing: Existing) -> Result<(),
     let target = Target::new(path, existing)?;
     create_folder(target.folder())?;
     let mut file = target.stage()?;
-    file.write_all(bytes).map_err(|source| Error::io("writing", path, source))?;
+    file.file().write_all(bytes).map_err(|source| Error::io("writing", path, source))?;
     target.publish(file)
 }
 
@@ -101,7 +93,11 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Option<zeroize::Zeroizing<S
 /// Removes a file; whether there was one.
 pub(crate) fn remove(path: &Path) -> Result<bool, Error> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(path).map(|()| true),
+        Ok(()) => {
+            durward_files::sync_folder_of(path)
+                .map_err(|source| Error::io("syncing the folder of", path, source))?;
+            Ok(true)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::io("removing", path, error)),
     }
@@ -129,11 +125,7 @@ pub(crate) fn list(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
 
 /// Makes a folder for its owner alone; one that is there stays as it is.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), Error> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|source| Error::io("making the folder", folder, source))
+    durward_files::create_private_dir(folder).map_err(|source| Error::io("making the folder", folder, source))
 }
 
 /// Where a file goes.
@@ -161,49 +153,26 @@ impl Target {
     }
 
     fn folder(&self) -> &Path {
-        folder_of(&self.path)
+        durward_files::folder_of(&self.path)
     }
 
     /// A file of another name beside it, which goes when it is dropped.
-    fn stage(&self) -> Result<NamedTempFile, Error> {
+    fn stage(&self) -> Result<Staged, Error> {
         if !self.folder().is_dir() {
             let none = io::Error::new(io::ErrorKind::NotFound, "there is no such folder");
             return Err(Error::io("making a file in", self.folder(), none));
         }
-        let mut builder = tempfile::Builder::new();
-        let made = builder.prefix(".durward-").suffix(".tmp").tempfile_in(self.folder());
-        made.map_err(|source| Error::io("making a file in", self.folder(), source))
+        Staged::beside(&self.path).map_err(|source| Error::io("making a file in", self.folder(), source))
     }
 
-    fn publish(&self, file: NamedTempFile) -> Result<(), Error> {
-        let path = &self.path;
-        file.as_file().sync_all().map_err(|source| Error::io("writing", path, source))?;
-        let persisted = match self.existing {
-            Existing::Refuse => file.persist_noclobber(path),
-            Existing::Replace => file.persist(path),
-        };
-        persisted.map_err(|error| Error::io("making", path, error.error))?;
-        sync_folder(path)
+    fn publish(&self, file: Staged) -> Result<(), Error> {
+        file.publish(&self.path, self.existing).map_err(|source| Error::io("writing", &self.path, source))
     }
-}
-
-/// A rename is durable only when the folder that holds the name is.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    if cfg!(unix) {
-        let folder = folder_of(path);
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| Error::io("syncing the folder", folder, source))?;
-    }
-    Ok(())
 }
 
 fn pass_on(mut spool: File, mut output: impl Write) -> Result<(), Error> {
     spool.rewind().map_err(Error::Write)?;
     io::copy(&mut spool, &mut output).and_then(|_| output.flush()).map_err(Error::Write)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A stream that could not be written is this file.

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::files::create_private_dir;
+use durward_files::create_private_dir;
 
 /// The folder that holds store, keys and tokens of one approver.
 #[derive(Clone, Debug)]

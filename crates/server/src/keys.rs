@@ -13,8 +13,8 @@ use rand_core::UnwrapErr;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::files::{create_private_dir, write_private};
 use crate::home::Home;
+use durward_files::{create_private_dir, write_private};
 
 /// The setting that holds the approver's sealed seed.
 const APPROVER_SETTING: &str = "approver_seed";

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use durward_broker::approval::{Policy, PolicyFile, Zone};
 use time::UtcOffset;
 
-use crate::files::write_private;
+use durward_files::write_private;
 
 /// Longest policy file, in bytes.
 const MAX_POLICY_BYTES: u64 = 1024 * 1024;

@@ -18,7 +18,6 @@ use crate::config::{Config, Limits, open_store};
 use crate::control::{self, About, ControlPlane};
 use crate::device::DeviceService;
 use crate::engine::{Engine, VaultService, VaultSource};
-use crate::files::create_private_dir;
 use crate::home::{Home, HomeLock};
 use crate::http::{Connections, HostRule, serve};
 use crate::keys::{approver_key, os_rng, rest_key};
@@ -27,6 +26,7 @@ use crate::policy::PolicyWatch;
 use crate::spake::{self, SpakeService};
 use crate::tls::Tls;
 use crate::token::Tokens;
+use durward_files::create_private_dir;
 
 /// A server that is about to run.
 pub struct Server;

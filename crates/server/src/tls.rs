@@ -14,8 +14,8 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
-use crate::files::{create_private_dir, write_private};
 use crate::home::Home;
+use durward_files::{create_private_dir, write_private};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

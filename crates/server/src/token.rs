@@ -12,9 +12,9 @@ use durward_protocol::{SecretString, base64url_encode};
 use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
-use crate::files::{create_private_dir, write_private};
 use crate::home::Home;
 use crate::keys::os_rng;
+use durward_files::{create_private_dir, write_private};
 use seen::Seen;
 
 /// What a token may be used for.

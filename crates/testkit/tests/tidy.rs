@@ -13,16 +13,18 @@ use serde_json::Value;
 /// Which of our crates each crate may use outside its tests.
 const ARROWS: &[(&str, &[&str])] = &[
     ("durward-protocol", &[]),
-    ("durward-bitwarden", &[]),
+    ("durward-files", &[]),
+    ("durward-bitwarden", &["durward-files"]),
     ("durward-broker", &["durward-protocol"]),
-    ("durward-client", &["durward-protocol"]),
-    ("durward-sealing", &["durward-protocol"]),
-    ("durward-vault", &["durward-protocol", "durward-bitwarden"]),
+    ("durward-client", &["durward-protocol", "durward-files"]),
+    ("durward-sealing", &["durward-protocol", "durward-files"]),
+    ("durward-vault", &["durward-protocol", "durward-files", "durward-bitwarden"]),
     ("durward-store", &["durward-protocol", "durward-broker"]),
     (
         "durward-server",
         &[
             "durward-protocol",
+            "durward-files",
             "durward-broker",
             "durward-sealing",
             "durward-store",
@@ -34,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "durward",
         &[
             "durward-protocol",
+            "durward-files",
             "durward-broker",
             "durward-sealing",
             "durward-store",
@@ -204,7 +207,7 @@ fn files_are_written_in_files_modules() {
             problems.extend(words_in(&path, &code_of(&source), &["fs::write", "File::create"]));
         }
     }
-    report(&problems, "write through the crate's `files` module: temporary name, 0600, fsync, rename");
+    report(&problems, "write through durward-files: temporary name, 0600, fsync, rename");
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! Files that are whole or absent: a temporary file beside the target, synced, renamed, its folder synced.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tempfile::{NamedTempFile, TempPath};
+use durward_files::{Existing, folder_of};
 
-use crate::error::backup_path;
 use crate::{Error, MAX_VAULT_BYTES};
+
+/// How often a lock that somebody has is tried, and how long apart: two seconds in all.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a file looked like when it was read. Each write makes a new file, so any edit changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +71,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, Error> {
 /// Makes the folder of `path`, for its owner alone; one that is there stays as it is.
 pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
     let folder = folder_of(path);
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&folder).map_err(|source| Error::io("making the folder", &folder, source))
+    durward_files::create_private_dir(folder).map_err(|source| Error::io("making the folder", folder, source))
 }
 
 /// Keeps other writers away until it is dropped; the kernel frees it when the process dies.
@@ -87,63 +87,48 @@ impl Lock {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file =
             options.open(&lock_path).map_err(|source| Error::io("opening the lock", &lock_path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(Error::io("locking", &lock_path, source)),
+        // Another edit takes a second, most of it in the lock; and a process that this one starts has a copy of the
+        // lock until it runs its own program.
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+                Err(TryLockError::Error(source)) => return Err(Error::io("locking", &lock_path, source)),
+            }
         }
+        Err(Error::Busy { path: path.to_owned() })
     }
 }
 
-/// Removes temporary files that a killed writer of `path`, or of its backup, left. Only under the lock:
-/// nobody else has one then.
-pub(crate) fn sweep(path: &Path) {
-    let prefixes = [temporary_prefix(path), temporary_prefix(&backup_path(path))];
-    let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let ours = |prefix: &OsString| name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
-        if prefixes.iter().any(ours) {
-            // A file that stays is found again by the next writer.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Writes `bytes` to a temporary file (0600) beside `path` and syncs it; `path` is as it was.
+/// Writes `bytes` to a file (0600) beside `path`; `path` is as it was. What killed writers left there is removed.
 pub(crate) fn stage(path: &Path, bytes: &[u8]) -> Result<Staged, Error> {
     let failed = |source| Error::io("writing", path, source);
-    let mut file: NamedTempFile = tempfile::Builder::new()
-        .prefix(&temporary_prefix(path))
-        .tempfile_in(folder_of(path))
-        .map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    Ok(Staged { temporary: file.into_temp_path(), path: path.to_owned() })
+    let mut file = durward_files::Staged::beside(path).map_err(failed)?;
+    file.sweep();
+    file.file().write_all(bytes).map_err(failed)?;
+    Ok(Staged { file, path: path.to_owned() })
 }
 
-/// A file that is on disk and not yet in its place.
+/// A file that is not yet in its place.
 pub(crate) struct Staged {
-    temporary: TempPath,
+    file: durward_files::Staged,
     path: PathBuf,
 }
 
 impl Staged {
     /// Renames it into place, over what is there.
     pub(crate) fn publish(self) -> Result<(), Error> {
-        self.temporary
-            .persist(&self.path)
-            .map_err(|error| Error::io("replacing", &self.path, error.error))?;
-        sync_folder(&self.path)
+        self.file
+            .publish(&self.path, Existing::Replace)
+            .map_err(|source| Error::io("replacing", &self.path, source))
     }
 
     /// Moves it into place unless something is there.
     pub(crate) fn publish_new(self) -> Result<(), Error> {
-        self.temporary.persist_noclobber(&self.path).map_err(|error| match error.error.kind() {
+        self.file.publish(&self.path, Existing::Refuse).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: self.path.clone() },
-            _ => Error::io("making", &self.path, error.error),
-        })?;
-        sync_folder(&self.path)
+            _ => Error::io("making", &self.path, source),
+        })
     }
 }
 
@@ -153,30 +138,6 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", path, source)),
         _ => Ok(()),
     }
-}
-
-/// A rename is durable only when the folder that holds the name is.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    if cfg!(unix) {
-        let folder = folder_of(path);
-        let synced = File::open(&folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| Error::io("syncing the folder", &folder, source))?;
-    }
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-fn temporary_prefix(path: &Path) -> OsString {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".tmp-");
-    name
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

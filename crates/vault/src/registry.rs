@@ -93,7 +93,6 @@ impl Registry {
         registry.check()?;
         let text =
             toml::to_string_pretty(&registry).map_err(|error| Error::config(path, error.to_string()))?;
-        file::sweep(path);
         file::stage(path, text.as_bytes())?.publish()?;
         Ok(outcome)
     }

@@ -1,7 +1,7 @@
 //! The folder and its file: found or made, locked like the official client locks, written whole or not at all.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl DataFolder {
         let folder = Self { dir: dir.into() };
         let mut created = Created::default();
         if !folder.dir.is_dir() {
-            make_private_dir(&folder.dir)?;
+            durward_files::create_private_dir(&folder.dir).map_err(Error::io(&folder.dir))?;
             created.folder = Some(folder.dir.clone());
         }
         if !folder.file().exists() {
@@ -104,13 +104,15 @@ impl DataFolder {
             Err(e) => e.into_bytes(),
         };
         if !bad.iter().all(u8::is_ascii_whitespace) {
-            write_private(&self.dir, &self.dir.join("data.json.bak"), &bad)?;
+            let kept = self.dir.join("data.json.bak");
+            durward_files::write_private(&kept, &bad).map_err(Error::io(&kept))?;
         }
         Ok(Document::new())
     }
 
     fn write(&self, document: &Document) -> Result<()> {
-        write_private(&self.dir, &self.file(), document.render().as_bytes())
+        let path = self.file();
+        durward_files::write_private(&path, document.render().as_bytes()).map_err(Error::io(&path))
     }
 
     fn lock(&self) -> Result<Lock> {
@@ -145,23 +147,4 @@ impl Drop for Lock {
 fn is_stale(path: &Path) -> bool {
     let modified = fs::metadata(path).and_then(|m| m.modified());
     modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE))
-}
-
-fn make_private_dir(dir: &Path) -> Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(Error::io(dir))
-}
-
-/// Writes to a temporary name beside the file (0600 from the start), flushes it to disk and renames it, so that
-/// a reader, or a crash, sees the old file or the new one.
-fn write_private(dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = tempfile::Builder::new().prefix(".data.json.").tempfile_in(dir).map_err(Error::io(dir))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
-    file.persist(path).map_err(|e| Error::io(path)(e.error))?;
-    #[cfg(unix)]
-    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(Error::io(dir))?;
-    Ok(())
 }

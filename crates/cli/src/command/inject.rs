@@ -51,7 +51,7 @@ async fn inject(args: InjectArgs) -> CommandResult {
     let fetched = args.ask.fetch(questions).await?;
     let filled = fill(&parts, &fetched)?;
     let written = match &args.output {
-        Some(path) => write_private(path, &filled),
+        Some(path) => durward_files::write_private(path, filled.as_bytes()),
         None => std::io::stdout().write_all(filled.as_bytes()),
     };
     written.map_err(|error| CliError::new(Exit::Other, "cannot_write", error.to_string()))?;
@@ -113,23 +113,6 @@ fn read_template(path: Option<&Path>) -> Result<String, CliError> {
         CliError::new(Exit::Usage, "template", format!("cannot read the template: {error}"))
     })?;
     Ok(text)
-}
-
-/// A temporary file beside it, 0600, synced, renamed.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
 }
 
 #[cfg(test)]

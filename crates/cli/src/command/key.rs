@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use durward_broker::accounts::{
     Arena, CanonicalPhrase, Device, DeviceName, DeviceType, Fingerprint, OpaqueClient, OpaqueError, UserId,
 };
+use durward_files::{create_private_dir, write_private};
 use durward_protocol::SecretString;
-use durward_server::{create_private_dir, write_private};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use reqwest::{Client, Url, redirect};

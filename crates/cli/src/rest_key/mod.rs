@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use durward_client::RestKeySource;
+use durward_files::write_private;
 use durward_protocol::{KeeperError, RestKey, RestKeyKeeper};
-use durward_server::{Home, write_private};
+use durward_server::Home;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use keyring::{Keyring, SystemKeyring};
@@ -129,7 +130,7 @@ impl Kept {
         if kept.is_none_or(|kept| kept.expose_bytes() != key.expose_bytes()) {
             return Err(refused(KeeperError("it gave back something else".into())));
         }
-        let written = durward_server::create_private_dir(&self.folder)
+        let written = durward_files::create_private_dir(&self.folder)
             .and_then(|()| write_private(&self.marker(), entry.as_bytes()));
         written.map_err(|error| KeeperError(format!("cannot use {}: {error}", self.marker().display())))?;
         self.file.remove()

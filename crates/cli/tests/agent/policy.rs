@@ -90,7 +90,7 @@ async fn rules_release_and_deny_and_an_agent_denied_three_times_is_paused_until_
     let folder = tempfile::tempdir().unwrap();
     let home = Home::open(&folder.path().join("approver")).unwrap();
     let file = home.folder().join("policy.toml");
-    durward_server::write_private(&file, RULES.as_bytes()).unwrap();
+    durward_files::write_private(&file, RULES.as_bytes()).unwrap();
     let (running, owner) = start(&home).await;
     let mut config = Config::new(folder.path().join("agent"), folder.path().join("keys"));
     config.approver = Some(format!("http://{}", running.listen).parse().unwrap());
@@ -109,7 +109,7 @@ async fn rules_release_and_deny_and_an_agent_denied_three_times_is_paused_until_
 
     // A mistake leaves the rules as they were; `check` and `show` say where it is.
     let wrong = RULES.replace("\"deny\"", "\"dney\"");
-    durward_server::write_private(&file, wrong.as_bytes()).unwrap();
+    durward_files::write_private(&file, wrong.as_bytes()).unwrap();
     let checked = durward(home.folder(), &["policy", "check"]).await;
     assert_eq!(checked.code, 64);
     assert!(checked.stderr.contains("line 3") && checked.stderr.contains("dney"), "{}", checked.stderr);
@@ -118,7 +118,7 @@ async fn rules_release_and_deny_and_an_agent_denied_three_times_is_paused_until_
     let shown = durward(home.folder(), &["policy", "show"]).await;
     assert!(shown.stdout.contains("deny  domain bank.example") && shown.stdout.contains("line 3"));
     assert_ne!(durward(home.folder(), &["policy", "reload"]).await.code, 0);
-    durward_server::write_private(&file, RULES.as_bytes()).unwrap();
+    durward_files::write_private(&file, RULES.as_bytes()).unwrap();
     assert_eq!(durward(home.folder(), &["policy", "reload"]).await.code, 0);
 
     // Three denials in a row: the waiting one above is among them.

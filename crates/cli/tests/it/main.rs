@@ -30,6 +30,7 @@ mod run;
 mod screen;
 mod secrets;
 mod selftest;
+mod socket;
 mod spake;
 mod stream;
 mod terminal;

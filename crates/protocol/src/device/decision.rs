@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{DeviceId, DeviceKeys, DevicePublic};
 use crate::encoding::{base64url_array, base64url_encode, lp_all};
+use crate::receipt::joined_names;
 use crate::{
     AgentId, AgentName, ApproverId, Domain, Error, Field, MAX_FIELDS, MAX_REASON_BYTES, RequestId, SessionId,
     Timestamp, field_names,
@@ -39,7 +40,7 @@ pub fn request_digest(
         id.to_string().as_bytes(),
         domain.as_str().as_bytes(),
         reason.as_bytes(),
-        names.join(",").as_bytes(),
+        joined_names(&names).as_bytes(),
         item_id.unwrap_or_default().as_bytes(),
     ]);
     Sha256::digest(bytes).into()
@@ -164,7 +165,7 @@ impl DeviceDecision {
         Ok(signed)
     }
 
-    /// What the signature covers. Fields as in a receipt: sorted by their bytes, joined by commas.
+    /// What the signature covers. Fields as in a receipt, see [`field_names`].
     pub fn signed_bytes(&self) -> Vec<u8> {
         lp_all(&[
             LABEL,

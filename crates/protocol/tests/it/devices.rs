@@ -135,6 +135,11 @@ fn device_decision_json() {
     let device = id("019234ab-cdef-7890-9234-567890abcdf0");
     let plain = asked("Book the 14:05 to Montréal", "username,password", None);
     let custom = asked("pay", "password,custom:pin,totp", Some("item-7"));
+    let named = |names: &[&str]| AskedRequest {
+        fields: names.iter().map(|name| Field::Custom((*name).into())).collect(),
+        ..plain.clone()
+    };
+    let (comma, apart) = (named(&["a,custom:b", r"c\"]), named(&["a", "b", r"c\"]));
     let sign = |asked: &AskedRequest, word, fields: Option<&[Field]>| {
         DeviceDecision::sign(asked, word, fields.map(<[Field]>::to_vec), device, &Seed(2)).unwrap()
     };
@@ -142,7 +147,10 @@ fn device_decision_json() {
         (&plain, sign(&plain, DecisionWord::Approve, None)),
         (&plain, sign(&plain, DecisionWord::Deny, None)),
         (&custom, sign(&custom, DecisionWord::Approve, Some(&[Field::Totp, Field::Password]))),
+        (&comma, sign(&comma, DecisionWord::Approve, None)),
     ];
+    assert_ne!(comma.digest(), apart.digest(), "a comma in a name is not one between two");
+    assert_ne!(good[3].1.signed_bytes(), sign(&apart, DecisionWord::Approve, None).signed_bytes());
     let approve = &good[0].1;
     let change = |change: &dyn Fn(&mut DeviceDecision)| {
         let mut decision = approve.clone();

@@ -69,6 +69,13 @@ fn receipts() {
         policy_version: "5e0c4c1f3a9b7d22".into(),
         ..approved()
     };
+    let names =
+        [Field::Custom("pin, old".into()), Field::Custom(r"C:\pin".into()), Field::Custom("pin".into())];
+    let names = Statement {
+        fields_asked: field_names(&names),
+        fields_released: field_names(&names[..2]),
+        ..approved()
+    };
     let bytes = base64url_decode(&approved().sign(&key(0x42))).unwrap();
     let bent = |at: usize, with: u8| {
         let mut bytes = bytes.clone();
@@ -103,7 +110,7 @@ fn receipts() {
         .collect();
     let made = json!({
         "approver_seed_hex": hex_encode(&[0x42; 32]),
-        "good": [good(&approved()), good(&denied)],
+        "good": [good(&approved()), good(&denied), good(&names)],
         "bad": bad,
     });
     let read = settle("receipts.json", &made);

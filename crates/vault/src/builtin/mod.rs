@@ -80,7 +80,6 @@ impl BuiltinVault {
         file::create_folder(&self.path)?;
         let _lock = Lock::acquire(&self.path)?;
         let sealed = self.seal(&Items::default(), password)?;
-        file::sweep(&self.path);
         file::stage(&self.path, &sealed)?.publish_new()
     }
 
@@ -109,7 +108,6 @@ impl BuiltinVault {
         let mut items = self.unseal(&before, password)?;
         let outcome = change(&mut items)?;
         let sealed = self.seal(&items, password)?;
-        file::sweep(&path);
         file::stage(&backup_path(&path), &before)?.publish()?;
         file::stage(&path, &sealed)?.publish()?;
         Ok(outcome)
@@ -125,7 +123,6 @@ impl BuiltinVault {
         let (before, _) = file::read(&path)?;
         let items = self.unseal(&before, old)?;
         let sealed = self.seal(&items, new)?;
-        file::sweep(&path);
         file::stage(&path, &sealed)?.publish()?;
         file::remove_if_there(&backup_path(&path))
     }

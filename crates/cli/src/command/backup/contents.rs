@@ -164,7 +164,7 @@ impl Scratch {
     fn make(data: &Path) -> Result<Self, CliError> {
         let path = data.join(format!(".backup-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path); // of a process that was killed and had this id
-        durward_server::create_private_dir(&path).map_err(|error| failed(&error))?;
+        durward_files::create_private_dir(&path).map_err(|error| failed(&error))?;
         Ok(Self(path))
     }
 }

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use durward_server::{Home, write_private};
+use durward_files::write_private;
+use durward_server::Home;
 use durward_store::{Durability, Store};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -198,7 +199,7 @@ fn put(places: &[(PathBuf, &Entry)]) -> Result<(), CliError> {
             }
         }
         let folder = path.parent().unwrap_or(Path::new("."));
-        durward_server::create_private_dir(folder)
+        durward_files::create_private_dir(folder)
             .and_then(|()| write_private(path, &entry.bytes))
             .map_err(|error| cannot(path, &error))?;
     }

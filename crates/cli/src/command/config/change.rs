@@ -111,10 +111,10 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     };
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if let Some(folder) = path.parent() {
-        durward_server::create_private_dir(folder).map_err(failed)?;
+        durward_files::create_private_dir(folder).map_err(failed)?;
     }
     let permissions = std::fs::metadata(path).map(|metadata| metadata.permissions()).ok();
-    durward_server::write_private(path, text.as_bytes()).map_err(failed)?;
+    durward_files::write_private(path, text.as_bytes()).map_err(failed)?;
     match permissions {
         Some(permissions) => std::fs::set_permissions(path, permissions).map_err(failed),
         None => Ok(()),

@@ -156,7 +156,7 @@ mod tests {
     fn modes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
-        durward_server::write_private(&path, b"x").unwrap();
+        durward_files::write_private(&path, b"x").unwrap();
         assert_eq!(mode_problem(&path, false), None);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let (text, fix) = mode_problem(&path, false).unwrap();

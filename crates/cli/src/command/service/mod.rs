@@ -159,7 +159,7 @@ fn install(output: OutputArgs, manager: Manager, text: &str, force: bool) -> Com
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)
-        .and_then(|()| durward_server::write_private(&path, text.as_bytes()))
+        .and_then(|()| durward_files::write_private(&path, text.as_bytes()))
         .map_err(|error| failed("write", &path, &error))?;
     let text = format!("Wrote {}. {}", path.display(), manager.start(&path)?);
     print(output, &json!({ "success": true, "path": path }), |_| text)
