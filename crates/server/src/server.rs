@@ -69,7 +69,9 @@ impl Server {
         let spake = SpakeService::new(config.limits.spake(), clock.clone());
         let tls = config.tls.as_ref().map(|tls| Tls::open(tls, &home, listen)).transpose()?;
         let limits = Arc::new(config.limits.clone());
-        let (engine, accounts, approver_id) = engine(&config, &home, vault, clock.clone(), &limits).await?;
+        let stop = Arc::new(watch::channel(false).0);
+        let (engine, accounts, approver_id) =
+            engine(&config, &home, vault, clock.clone(), &limits, stop.subscribe()).await?;
         let devices = match &config.devices {
             Some(devices) => {
                 let (store, limits, tls) = (engine.store.clone(), Arc::clone(&limits), config.tls.is_some());
@@ -85,7 +87,6 @@ impl Server {
         tokens.ensure().map_err(Error::file(home.folder()))?;
         let socket = bind_socket(&home.control_socket())?;
 
-        let stop = Arc::new(watch::channel(false).0);
         let started_at = engine.now().wall;
         let about =
             About { home, listen, tls: tls.is_some(), control: control_address, approver_id, started_at };
@@ -193,6 +194,7 @@ async fn engine(
     vault: VaultSource,
     clock: Clock,
     limits: &Arc<Limits>,
+    stopping: watch::Receiver<bool>,
 ) -> Result<(Arc<Engine>, Option<Arc<Accounts>>, durward_protocol::ApproverId), Error> {
     let store = open_store(home, config.database_url.as_deref(), config.durability).await?;
     let rest = rest_key(home, config.rest_key.clone()).await?;
@@ -222,6 +224,7 @@ async fn engine(
         PolicyWatch::new(config.policy.clone()),
         presence,
         clock,
+        stopping,
     );
     engine.start(effects);
     engine.refresh_policy(true).map_err(Error::Policy)?;

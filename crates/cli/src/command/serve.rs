@@ -130,7 +130,10 @@ pub(crate) struct ServeArgs {
     log: LogArgs,
 }
 
-/// Stop the approver that runs here.
+/// How long `down` waits until the approver is gone. It finishes what is in flight first.
+const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Stop the approver that runs here, and wait until it is gone.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
     #[command(flatten)]
@@ -191,11 +194,22 @@ pub(crate) fn approve(args: ApproveArgs) -> CommandResult {
 }
 
 pub(crate) fn down(args: DownArgs) -> CommandResult {
+    let home = Home::open(Paths::discover()?.data()).map_err(start_error)?;
     with_control(args.output, |control| async move {
         let done: durward_server::control::api::Done =
             control.post("/shutdown", SecretBody::default()).await?;
-        print(args.output, &done, |_| "The approver is stopping.".into())
+        let stopped = tokio::time::timeout(STOP_WITHIN, until_free(&home)).await.is_ok();
+        print(args.output, &done, |_| {
+            if stopped { "The approver has stopped." } else { "The approver is stopping." }.into()
+        })
     })
+}
+
+/// Until nobody holds the folder, so that the next approver can start at once.
+async fn until_free(home: &Home) {
+    while home.lock().is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 async fn start(paths: &Paths, listen: &ListenArgs) -> Result<Running, CliError> {

@@ -32,6 +32,7 @@ mod secrets;
 mod selftest;
 mod socket;
 mod spake;
+mod stopping;
 mod stream;
 mod terminal;
 mod tmux;

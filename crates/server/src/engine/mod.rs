@@ -14,7 +14,7 @@ use durward_broker::approval::{
 use durward_protocol::{Credential, ErrorCode};
 use durward_store::{Commit, Store};
 use time::OffsetDateTime;
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 pub use vault::VaultSource;
 pub(crate) use vault::{Reading, UnlockError, VaultService};
@@ -27,6 +27,9 @@ use crate::policy::PolicyWatch;
 /// Notices a slow watcher may lag behind before it is told to look again.
 const NOTICE_BUFFER: usize = 1_024;
 
+/// How long a stop waits for an answer that is on its way, a commit's most of all.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// The machine and everything it acts on.
 pub(crate) struct Engine {
     approval: Mutex<Approval>,
@@ -38,6 +41,8 @@ pub(crate) struct Engine {
     pub(crate) presence: Presence,
     notices: broadcast::Sender<Notice>,
     clock: Clock,
+    /// True once the server stops: nobody is held any longer.
+    stopping: watch::Receiver<bool>,
     timer: Notify,
     /// What the timer waits for, in steady milliseconds; `i64::MAX` for nothing.
     armed: AtomicI64,
@@ -51,6 +56,7 @@ impl Engine {
         policy: PolicyWatch,
         presence: Presence,
         clock: Clock,
+        stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
         Arc::new(Self {
             approval: Mutex::new(approval),
@@ -62,6 +68,7 @@ impl Engine {
             presence,
             notices: broadcast::channel(NOTICE_BUFFER).0,
             clock,
+            stopping,
             timer: Notify::new(),
             armed: AtomicI64::new(i64::MAX),
         })
@@ -103,11 +110,15 @@ impl Engine {
         let (waiter, answer) = self.waiter();
         let guard = WaitGuard { engine: Arc::clone(self), waiter };
         self.handle(event(waiter));
-        Begun { answer, _guard: guard }
+        Begun { answer, guard }
     }
 
-    /// Like [`Engine::call`], for at most `wait`. Then, or when the caller goes away, the machine is
-    /// told that nobody waits any more.
+    async fn stops(&self) {
+        let _ = self.stopping.clone().wait_for(|stops| *stops).await;
+    }
+
+    /// Like [`Engine::call`], for at most `wait` and until the server stops. Then, or when the caller goes away, the
+    /// machine is told that nobody waits any more.
     pub(crate) async fn hold(
         self: &Arc<Self>,
         wait: Duration,
@@ -116,10 +127,15 @@ impl Engine {
         let (waiter, mut answer) = self.waiter();
         let guard = WaitGuard { engine: Arc::clone(self), waiter };
         self.handle(event(waiter));
-        let first = tokio::time::timeout(wait, &mut answer).await;
+        let first = tokio::select! {
+            biased;
+            answer = &mut answer => Some(answer),
+            () = tokio::time::sleep(wait) => None,
+            () = self.stops() => None,
+        };
         let answer = match first {
-            Ok(answer) => answer,
-            Err(_elapsed) => {
+            Some(answer) => answer,
+            None => {
                 self.handle(Event::WaitOver { waiter });
                 // Not held any more means answered now, or being answered by something under way.
                 match tokio::time::timeout(Duration::from_secs(10), answer).await {
@@ -346,13 +362,23 @@ impl Drop for Watching {
 /// An event that the machine has, and whose answer is to come.
 pub(crate) struct Begun {
     answer: oneshot::Receiver<Answer>,
-    _guard: WaitGuard,
+    guard: WaitGuard,
 }
 
 impl Begun {
-    /// The answer.
+    /// The answer. When the server stops, one that is not on its way will not come.
     pub(crate) async fn answer(self) -> Answer {
-        self.answer.await.unwrap_or_else(|_| Answer::error(ErrorCode::ShuttingDown))
+        let engine = Arc::clone(&self.guard.engine);
+        let last_word = async {
+            engine.stops().await;
+            tokio::time::sleep(LAST_WORD).await;
+        };
+        tokio::select! {
+            biased;
+            answer = self.answer => answer.ok(),
+            () = last_word => None,
+        }
+        .unwrap_or_else(|| Answer::error(ErrorCode::ShuttingDown))
     }
 }
 
