@@ -10,6 +10,7 @@ need() { # command, package
 need age age
 need script bsdutils
 need python3 python3
+need strace strace
 need tmux tmux
 need nginx nginx
 need dbus-daemon dbus-daemon

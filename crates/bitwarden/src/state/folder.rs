@@ -11,7 +11,8 @@ use crate::{Error, Result};
 const FILE: &str = "data.json";
 /// A lock older than this was left behind.
 const STALE: Duration = Duration::from_secs(10);
-const TRIES: u32 = 50;
+/// Longer than that: who comes after a killed process waits, and is not turned away.
+const TRIES: u32 = 110;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What had to be made on opening, for the two lines the official client prints.

@@ -14,6 +14,7 @@ use time::{Duration, OffsetDateTime};
 use super::audit::{Actor, AuditEntry, AuditEvent, ChainHead};
 use super::event::{Answer, Effect, Notice, Waiter};
 use super::machine::{Approval, Step};
+use super::meter::Metered;
 use super::records::Write;
 use super::session::Session;
 
@@ -241,9 +242,12 @@ impl Approval {
             .detail(text.clone());
         entry.agent_id = Some(agent_id.clone());
         known.heads.problem = Some(problem);
-        step.save(vec![Write::Audit(entry)]);
-        step.notify(Notice::HeadsDiffer { agent_id: agent_id.clone(), problem: text });
-        self.save_heads(step, agent_id, true);
+        // What an agent says of the log costs it nothing: neither the log nor the owner's screen is filled with it.
+        let written = self.record_metered(step, Metered::Heads, entry);
+        if written {
+            step.notify(Notice::HeadsDiffer { agent_id: agent_id.clone(), problem: text });
+        }
+        self.save_heads(step, agent_id, written);
     }
 
     fn save_heads<R>(&mut self, step: &mut Step<'_, R>, agent_id: &AgentId, now: bool) {

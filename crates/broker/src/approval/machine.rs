@@ -15,11 +15,11 @@ use super::event::{Answer, Effect, Event, Notice, Ticket, Waiter};
 use super::fatigue::Fatigue;
 use super::grant::Grant;
 use super::heads::KnownHeads;
+use super::meter::{Metered, Meters};
 use super::pairing_table::{PairingTable, Said};
 use super::past::Memory;
 use super::policy::Policy;
 use super::records::Write;
-use super::refusal::RefusalMeter;
 use super::request::{Request, RequestKey};
 use super::session::Session;
 use super::settings::Settings;
@@ -50,7 +50,7 @@ pub struct Approval {
     /// By commit under way: writes that must reach the store with a later one if this one fails.
     pub(super) keep: HashMap<Ticket, Vec<Write>>,
     pub(super) head: ChainHead,
-    pub(super) refusals: RefusalMeter,
+    pub(super) meters: Meters,
     pub(super) fatigue: Fatigue,
     pub(super) policy: Policy,
     pub(super) known_heads: KnownHeads,
@@ -79,7 +79,7 @@ pub(super) enum Deadline {
     Request(RequestKey),
     Grant(GrantId),
     Typed,
-    Refusals,
+    Meter(Metered),
     Sweep,
     /// What waits is judged again: a denial could not be written down.
     Judge,
@@ -118,7 +118,7 @@ impl Approval {
     /// A machine with nothing in it. What was stored is added by [`Approval::restore`].
     pub fn new(settings: Settings, approver: ApproverKey, rest: RestKey) -> Self {
         Self {
-            refusals: RefusalMeter::new(settings.max_refusals_per_minute),
+            meters: Meters::new(&settings),
             fatigue: Fatigue::default(),
             policy: Policy::default(),
             known_heads: KnownHeads::default(),
@@ -241,11 +241,7 @@ impl Approval {
                 Deadline::Request(key) => self.request_due(step, key),
                 Deadline::Grant(id) => self.grant_due(step, id),
                 Deadline::Typed => self.pairings.forget_typed(step.now.steady),
-                Deadline::Refusals => {
-                    if let Some(entry) = self.refusals.flush(step.now.wall) {
-                        step.save(vec![Write::Audit(entry)]);
-                    }
-                }
+                Deadline::Meter(kind) => self.flush_meter(step, kind),
                 Deadline::Sweep => self.sweep(step),
                 Deadline::Judge => self.judge_waiting(step),
                 Deadline::Backlog if self.backlog.is_empty() => {} // another commit took it along
@@ -294,13 +290,7 @@ impl Approval {
     /// Writes a refusal to the audit log, or counts it when there are too many.
     pub(super) fn record_refusal<R>(&mut self, step: &mut Step<'_, R>, mut entry: AuditEntry) {
         entry.event = AuditEvent::Refused;
-        let (record, flush_at) = self.refusals.take(entry, step.now.steady);
-        if let Some(entry) = record {
-            step.save(vec![Write::Audit(entry)]);
-        }
-        if let Some(at) = flush_at {
-            self.schedule(at, Deadline::Refusals);
-        }
+        self.record_metered(step, Metered::Refusal, entry);
     }
 
     /// An audit entry about a session.

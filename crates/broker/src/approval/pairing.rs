@@ -18,6 +18,7 @@ use rand_core::CryptoRng;
 use super::audit::{Actor, AuditEntry, AuditEvent};
 use super::event::{Answer, Notice, Waiter};
 use super::machine::{Approval, Deadline, Held, Step};
+use super::meter::Metered;
 use super::pairing_table::{Pairing, Said, State};
 use super::records::Write;
 use super::view::PairingView;
@@ -101,7 +102,7 @@ impl Approval {
                 self.schedule(expires_at, Deadline::Pairing(pairing_id));
                 let entry =
                     self.pairing_entry(step.now, AuditEvent::PairingWaiting, Actor::Agent, pairing_id);
-                step.save(vec![Write::Audit(entry)]);
+                self.record_metered(step, Metered::Pairing, entry);
                 if let Some(view) = self.pairing_view(pairing_id) {
                     step.notify(Notice::PairingWaiting { pairing: view });
                 }

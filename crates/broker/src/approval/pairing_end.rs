@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use super::audit::{Actor, AuditEvent};
 use super::event::{Answer, Notice, Waiter};
 use super::machine::{Approval, Deadline, Step};
+use super::meter::Metered;
 use super::pairing::offer_entry;
 use super::pairing_table::{Pairing, Said, State};
 use super::records::Write;
@@ -126,7 +127,7 @@ impl Approval {
                 }
                 let entry =
                     offer_entry(step.now, AuditEvent::PairingFailed, actor, &pairing.offer).detail(why);
-                step.save(vec![Write::Audit(entry)]);
+                self.record_metered(step, Metered::Pairing, entry);
                 let agent_id = pairing.offer.agent_id;
                 step.notify(Notice::PairingOver { number: pairing.number, agent_id, why: why.into() });
             }

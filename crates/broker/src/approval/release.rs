@@ -43,6 +43,11 @@ impl Approval {
                 By::Grant(_) | By::Policy(_) => self.ask_after_all(step, key, unsaved, false, Vec::new()),
             };
         }
+        if let Some(lacking) = self.lacking(key, by, &credential) {
+            // Nothing would be released: it is no release, and no use of a grant or a scope.
+            let (reason, owner) = (Some(lacking), by.owner());
+            return self.finish(step, key, Verdict::NotFound, reason, by.actor(), owner, Vec::new(), unsaved);
+        }
         let Some((release, grant, item_id)) = self.prepare(step, key, by, credential) else {
             let text = "the item is larger than an envelope holds; approve fewer fields".to_owned();
             return self.reading_failed(step, key, by, unsaved, VaultFailure::Unavailable(text));
@@ -77,6 +82,23 @@ impl Approval {
         }
     }
 
+    /// The fields that may leave.
+    fn allowed<'a>(&'a self, key: RequestKey, by: &'a By) -> Option<&'a [Field]> {
+        Some(match by {
+            By::Owner { fields, .. } => fields,
+            By::Device { device, .. } => &device.fields,
+            By::Grant(_) | By::Policy(_) => &self.requests.get(&key)?.details()?.fields,
+        })
+    }
+
+    /// What to tell the agent when the item has none of the fields that may leave.
+    fn lacking(&self, key: RequestKey, by: &By, credential: &Credential) -> Option<String> {
+        let allowed = self.allowed(key, by)?;
+        let none = !allowed.iter().any(|field| credential.fields().contains(field));
+        let names: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        none.then(|| format!("the item has no {}", names.join(" and no ")))
+    }
+
     /// Builds the answer from the approved fields only. `None`: it does not fit into an envelope.
     fn prepare<R: CryptoRng>(
         &self,
@@ -86,11 +108,7 @@ impl Approval {
         mut credential: Credential,
     ) -> Option<(Release, Option<GrantRecord>, Option<String>)> {
         let details = self.requests.get(&key)?.details()?;
-        let allowed = match by {
-            By::Owner { fields, .. } => fields.clone(),
-            By::Device { device, .. } => device.fields.clone(),
-            By::Grant(_) | By::Policy(_) => details.fields.clone(),
-        };
+        let allowed = self.allowed(key, by)?.to_vec();
         retain_fields(&mut credential, &allowed);
         credential.domain = Some(details.domain.clone());
         let fields = credential.fields();

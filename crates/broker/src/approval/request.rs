@@ -26,6 +26,7 @@ use super::policy::PolicyVerdict;
 use super::receipt::Facts;
 use super::records::{NonceRecord, RequestRecord, StoredRequestState, Write};
 use super::release::Release;
+use crate::Now;
 
 /// A request's name: the agent's id for it is unique within its session only.
 pub(super) type RequestKey = (SessionId, RequestId);
@@ -153,7 +154,7 @@ impl Approval {
         let accepted = match self.requests.get(&key) {
             Some(known) if known.digest != digest => Err(ErrorCode::RequestIdConflict),
             Some(_) => return self.join(step, waiter, key, header, &request),
-            None => self.may_ask(id, &request.domain),
+            None => self.may_ask(step.now, id, &request),
         };
         match accepted.and_then(|()| self.accept_envelope(step.now, id, header)) {
             Ok(nonce) => {
@@ -165,11 +166,14 @@ impl Approval {
     }
 
     /// Scope and bounds, for a request that is new.
-    fn may_ask(&self, id: SessionId, domain: &Domain) -> Result<(), ErrorCode> {
+    fn may_ask(&self, now: Now, id: SessionId, asked: &CredentialRequest) -> Result<(), ErrorCode> {
         self.check_not_paused(id)?;
         let session = self.sessions.get(&id).ok_or(ErrorCode::SessionNotFound)?;
-        if !session.record.scope.covers(domain) || session.uses_left() == Some(0) {
+        if !session.record.scope.covers(&asked.domain) || session.uses_left() == Some(0) {
             return Err(ErrorCode::OutOfScope);
+        }
+        if session.asks_too_often(now.steady, &self.settings) && self.asks_owner(now, id, asked) {
+            return Err(ErrorCode::RateLimited);
         }
         // A session may fill as much as it leaves free. So one alone gets half, each of n gets its part of n + 1, and
         // one that has asked for nothing yet always finds room.
@@ -178,6 +182,13 @@ impl Approval {
             || self.pending >= self.settings.max_pending
             || session.remembered >= free;
         if full { Err(ErrorCode::RateLimited) } else { Ok(()) }
+    }
+
+    /// Whether neither a grant nor a rule would release it unasked.
+    fn asks_owner(&self, now: Now, id: SessionId, asked: &CredentialRequest) -> bool {
+        let item_id = asked.item_id.as_deref();
+        self.find_grant(now.steady, id, &asked.domain, &asked.fields, item_id).is_none()
+            && self.judge(now, id, &asked.domain, &asked.fields).verdict != PolicyVerdict::Allow
     }
 
     fn open_request<R: CryptoRng>(
@@ -221,6 +232,11 @@ impl Approval {
         self.schedule(expires_at, Deadline::Request(key));
         let audit = self.request_entry(step.now, AuditEvent::RequestReceived, Actor::Agent, key);
         let writes = vec![Write::Nonce(nonce), Write::Audit(audit)];
+        if (grant.is_none() && ruling.verdict != PolicyVerdict::Allow)
+            && let Some(session) = self.sessions.get_mut(&key.0)
+        {
+            session.asks(now, &self.settings);
+        }
         if ruling.verdict == PolicyVerdict::Deny {
             self.deny_by_policy(step, key, &ruling, writes);
         } else if let Some(grant_id) = grant {
@@ -342,7 +358,8 @@ impl Approval {
         }
     }
 
-    /// The row of an open request.
+    /// The row of an open request. Of one that has ended nobody reads the reason any more, and it is the only long
+    /// part: an agent that asks and gives up, again and again, must not fill the disk with it.
     pub(super) fn request_record(&self, key: RequestKey, state: StoredRequestState) -> Option<RequestRecord> {
         let request = self.requests.get(&key)?;
         let details = request.details()?;
@@ -351,7 +368,7 @@ impl Approval {
             id: key.1,
             digest: request.digest,
             domain: details.domain.clone(),
-            reason: details.reason.clone(),
+            reason: if state == StoredRequestState::Pending { details.reason.clone() } else { String::new() },
             fields: details.fields.clone(),
             item_id: details.item_id.clone(),
             created_at: details.created_at,

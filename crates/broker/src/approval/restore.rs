@@ -169,6 +169,7 @@ impl Approval {
         entry.domain = Some(record.domain.clone());
         entry.fields.clone_from(&record.fields);
         let row = RequestRecord {
+            reason: String::new(),
             state: StoredRequestState::Ended { verdict, reason, by: Actor::System },
             ..record
         };

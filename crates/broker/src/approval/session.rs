@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) last_saved: OffsetDateTime,
     /// Until then an answer can be fetched.
     pub(super) answer_until: Option<OffsetDateTime>,
+    /// When all that it has asked the owner would have been asked at an even pace.
+    asked_until: OffsetDateTime,
 }
 
 impl Session {
@@ -78,7 +80,18 @@ impl Session {
             named_rules: false,
             runs_on: None,
             answer_until: None,
+            asked_until: OffsetDateTime::UNIX_EPOCH,
         }
+    }
+
+    /// Whether it has asked the owner as often in a row as it may.
+    pub(super) fn asks_too_often(&self, now: OffsetDateTime, settings: &Settings) -> bool {
+        self.asked_until - now > settings.ask_again_after * (settings.max_asks_in_a_row.saturating_sub(1))
+    }
+
+    /// It asks the owner once more.
+    pub(super) fn asks(&mut self, now: OffsetDateTime, settings: &Settings) {
+        self.asked_until = self.asked_until.max(now) + settings.ask_again_after;
     }
 
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {

@@ -42,6 +42,14 @@ pub struct Settings {
     pub max_grants_per_session: usize,
     /// Refusals written to the audit log one by one per minute; the rest is counted.
     pub max_refusals_per_minute: u32,
+    /// Records of pairings without a typed code, one by one per minute; the rest is counted.
+    pub max_pairing_records_per_minute: u32,
+    /// Differences between logs that agents report, one by one per minute; the rest is counted.
+    pub max_heads_records_per_minute: u32,
+    /// Requests in a row that a session may ask the owner, and how long it waits for one more after that.
+    pub max_asks_in_a_row: u32,
+    /// A session that has asked too often may ask once more after this.
+    pub ask_again_after: Duration,
 }
 
 impl Default for Settings {
@@ -65,6 +73,10 @@ impl Default for Settings {
             max_answer_bytes: 64 * 1024 * 1024,
             max_grants_per_session: 64,
             max_refusals_per_minute: 60,
+            max_pairing_records_per_minute: 60,
+            max_heads_records_per_minute: 10,
+            max_asks_in_a_row: 256,
+            ask_again_after: Duration::seconds(1),
         }
     }
 }

@@ -170,6 +170,28 @@ fn a_body_where_none_belongs_costs_nobody_the_answer() {
     }
 }
 
+/// The same with the body after the head, where a handler has answered before the body is there.
+#[test]
+fn a_body_that_comes_late_costs_nobody_the_answer() {
+    let home = Home::with_vault();
+    let daemon = home.serve();
+    let token = std::fs::read_to_string(home.path("api.token")).unwrap();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(daemon.control).unwrap();
+        write!(
+            stream,
+            "POST /vault/lock HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-length: 60000\r\n\r\n",
+            daemon.control,
+            token.trim()
+        )
+        .unwrap();
+        stream.flush().unwrap();
+        stream.write_all(&[b' '; 30_000]).unwrap();
+        stream.write_all(&[b' '; 30_000]).unwrap();
+        assert_eq!(read(&mut stream).unwrap().json()["done"], 0);
+    }
+}
+
 #[test]
 fn methods_types_hosts_origins_and_paths() {
     let bench = Bench::new();

@@ -63,6 +63,6 @@ fn a_thousand_wait_at_once_and_none_is_lost() {
     }
     let left: Value = owner.get("/requests?all=true").unwrap();
     assert_eq!(left["requests"].as_array().map(Vec::len), Some(0));
-    // Started, then waiting, answered, paired, asked and released for each, and the vault's unlocking.
-    assert!(home.audit_holds() >= 5 * AGENTS as u64);
+    // Answered, paired, asked and released for each; that so many wait for a code at once is a summary.
+    assert!(home.audit_holds() >= 4 * AGENTS as u64);
 }

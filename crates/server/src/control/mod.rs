@@ -30,7 +30,7 @@ use crate::config::Limits;
 use crate::device::DeviceService;
 use crate::engine::Engine;
 use crate::home::Home;
-use crate::http::{ApiError, HostRule};
+use crate::http::{ApiError, HostRule, whole_body};
 use crate::openapi;
 use crate::token::Tokens;
 
@@ -122,6 +122,7 @@ pub(crate) fn router(plane: ControlPlane, others: Router<ControlPlane>) -> Route
         .merge(others)
         .fallback(|| async { ApiError::new(ErrorCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::new(ErrorCode::MethodNotAllowed) })
+        .layer(from_fn_with_state(plane.clone(), whole_body::<ControlPlane>))
         .layer(from_fn_with_state(plane.clone(), auth::guard))
         .with_state(plane)
 }

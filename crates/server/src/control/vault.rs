@@ -11,7 +11,7 @@ use time::Duration;
 
 use super::ControlPlane;
 use super::api::{Done, Unlock, VaultStatus};
-use crate::engine::{Engine, UnlockError};
+use crate::engine::UnlockError;
 use crate::http::{ApiError, Body};
 
 /// Longest time a vault may be kept open: 24 h.
@@ -64,7 +64,7 @@ pub(super) async fn unlock(
 pub(super) async fn lock(State(plane): State<ControlPlane>) -> Json<Done> {
     let was_open = plane.engine.vault.lock();
     if was_open {
-        locked(&plane.engine, Actor::Owner);
+        plane.engine.vault_locked(Actor::Owner, None);
     }
     Json(Done { done: usize::from(was_open) })
 }
@@ -74,13 +74,18 @@ pub(super) async fn open(
     plane: &ControlPlane,
     password: SecretString,
 ) -> Result<Box<dyn OpenVault>, ApiError> {
-    plane.engine.vault.unlock(password).await.map_err(|error| match error {
-        UnlockError::WrongPassword => {
-            let now = plane.engine.now();
-            let entry = AuditEntry::new(now.wall, AuditEvent::VaultPasswordWrong, Actor::Owner);
-            plane.engine.handle(Event::Record(entry));
-            ApiError::new(ErrorCode::WrongPassword)
+    let engine = Arc::clone(&plane.engine);
+    // Of its own: a caller who hangs up gets no try that nobody sees.
+    let tried = tokio::spawn(async move {
+        let opened = engine.vault.unlock(password).await;
+        if let Err(UnlockError::WrongPassword) = opened {
+            let entry = AuditEntry::new(engine.now().wall, AuditEvent::VaultPasswordWrong, Actor::Owner);
+            engine.handle(Event::Record(entry));
         }
+        opened
+    });
+    tried.await.map_err(|_| ApiError::new(ErrorCode::Internal))?.map_err(|error| match error {
+        UnlockError::WrongPassword => ApiError::new(ErrorCode::WrongPassword),
         UnlockError::Missing => ApiError::new(ErrorCode::VaultNotFound),
         UnlockError::Other(detail) => ApiError::new(ErrorCode::VaultUnavailable).detail(detail),
     })
@@ -101,7 +106,7 @@ pub(super) fn keep(plane: &ControlPlane, vault: Box<dyn OpenVault>, seconds: u64
     tokio::spawn(async move {
         tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
         if engine.vault.lock_if_due(engine.now()) {
-            locked(&engine, Actor::System);
+            engine.vault_locked(Actor::System, None);
         }
     });
 }
@@ -115,10 +120,4 @@ pub(super) async fn release_approved(plane: &ControlPlane) {
     if looked.is_ok() {
         plane.engine.handle(Event::VaultOpened);
     }
-}
-
-fn locked(engine: &Arc<Engine>, actor: Actor) {
-    engine.notify(Notice::VaultSwitched { unlocked: false });
-    let entry = AuditEntry::new(engine.now().wall, AuditEvent::VaultSwitched, actor).outcome("locked");
-    engine.handle(Event::Record(entry));
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use durward_broker::Now;
 use durward_broker::approval::{
-    Actor, Answer, Approval, Effect, Event, Notice, Ticket, VaultFailure, Waiter, Write,
+    Actor, Answer, Approval, AuditEntry, AuditEvent, Effect, Event, Notice, Ticket, VaultFailure, Waiter,
+    Write,
 };
 use durward_protocol::{Credential, ErrorCode};
 use durward_store::{Commit, Store};
@@ -275,7 +276,18 @@ impl Engine {
         if let Err(VaultFailure::Unavailable(error)) = &result {
             tracing::error!(%error, "the vault could not be read");
         }
+        if self.vault.take_changed() {
+            self.vault_locked(Actor::System, Some("the vault was changed"));
+        }
         self.handle(Event::VaultRead { reading, result });
+    }
+
+    /// The vault is not kept open any longer: told and written down.
+    pub(crate) fn vault_locked(self: &Arc<Self>, actor: Actor, why: Option<&str>) {
+        self.notify(Notice::VaultSwitched { unlocked: false });
+        let mut entry = AuditEntry::new(self.now().wall, AuditEvent::VaultSwitched, actor).outcome("locked");
+        entry.detail = why.map(str::to_owned);
+        self.handle(Event::Record(entry));
     }
 
     /// Ticks the machine whenever one of its deadlines comes up. Sleeps when there is none.

@@ -1,6 +1,7 @@
 //! The vault behind the engine: open for one retrieval, or for as long as the owner chose.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use durward_broker::Now;
@@ -36,7 +37,9 @@ pub(crate) struct VaultService {
     /// Opened for one request that the owner is approving.
     once: Mutex<HashMap<(SessionId, RequestId), Box<dyn OpenVault>>>,
     /// One derivation at a time: each takes 128 MiB, and guesses should queue.
-    deriving: Semaphore,
+    deriving: Arc<Semaphore>,
+    /// Locked by a reading that found the file changed.
+    changed: AtomicBool,
 }
 
 struct Kept {
@@ -48,7 +51,13 @@ struct Kept {
 
 impl VaultService {
     pub(crate) fn new(source: VaultSource) -> Self {
-        Self { source, kept: Mutex::new(None), once: Mutex::new(HashMap::new()), deriving: Semaphore::new(1) }
+        Self {
+            source,
+            kept: Mutex::new(None),
+            once: Mutex::new(HashMap::new()),
+            deriving: Arc::new(Semaphore::new(1)),
+            changed: AtomicBool::new(false),
+        }
     }
 
     /// What the vault says of itself.
@@ -64,8 +73,14 @@ impl VaultService {
     /// Opens the vault. Slow by design: a key is derived from the password.
     pub(crate) async fn unlock(&self, password: SecretString) -> Result<Box<dyn OpenVault>, UnlockError> {
         let vault = (self.source)().map_err(unlock_error)?;
-        let _turn = self.deriving.acquire().await;
-        let opened = tokio::task::spawn_blocking(move || vault.unlock(&password)).await;
+        let turn = Arc::clone(&self.deriving).acquire_owned().await;
+        // The work cannot be called back: its turn ends with it, and not when the caller hangs up.
+        let derived = move || {
+            let opened = vault.unlock(&password);
+            drop(turn);
+            opened
+        };
+        let opened = tokio::task::spawn_blocking(derived).await;
         opened.map_err(|_| UnlockError::Other("opening the vault failed".into()))?.map_err(unlock_error)
     }
 
@@ -101,6 +116,11 @@ impl VaultService {
         due
     }
 
+    /// Whether a reading has locked the vault because its file changed since it was opened. Says so once.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::SeqCst)
+    }
+
     /// Whether a reading is a look into memory and not a program to run.
     pub(crate) fn reads_at_once(&self, what: &Reading, now: Now) -> bool {
         // Which vault is in use is written in a file: not read for each request while one is kept open.
@@ -127,7 +147,8 @@ impl VaultService {
             if vault.is_current() {
                 return read_open(vault.as_ref(), what, now);
             }
-            self.lock(); // the file changed since: ask for the password again
+            self.lock(); // ask for the password again
+            self.changed.store(true, Ordering::SeqCst);
         }
         let vault = (self.source)().map_err(|error| failure(&error))?;
         let info = vault.describe();
@@ -187,5 +208,68 @@ fn unlock_error(error: durward_vault::Error) -> UnlockError {
         durward_vault::Error::WrongPassword => UnlockError::WrongPassword,
         durward_vault::Error::NotFound { .. } => UnlockError::Missing,
         other => UnlockError::Other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Opening it takes until the test says so.
+    struct Slow {
+        running: Arc<AtomicUsize>,
+        most: Arc<AtomicUsize>,
+        go: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl Vault for Slow {
+        fn describe(&self) -> VaultInfo {
+            VaultInfo {
+                provider: "builtin",
+                name: "slow".into(),
+                location: String::new(),
+                exists: true,
+                needs_password: true,
+            }
+        }
+
+        fn unlock(&self, _password: &SecretString) -> Result<Box<dyn OpenVault>, durward_vault::Error> {
+            let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(running, Ordering::SeqCst);
+            let _ = self.go.lock().unwrap().recv();
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            Err(durward_vault::Error::WrongPassword)
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_caller_who_hangs_up_frees_no_turn() {
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (say_go, go) = mpsc::channel();
+        let slow: Arc<dyn Vault> =
+            Arc::new(Slow { running: Arc::clone(&running), most: Arc::clone(&most), go: Mutex::new(go) });
+        let service = Arc::new(VaultService::new(Box::new(move || Ok(Arc::clone(&slow)))));
+        let ask = || {
+            let service = Arc::clone(&service);
+            tokio::spawn(async move { service.unlock(SecretString::new("guess".into())).await.is_ok() })
+        };
+        let first = ask();
+        while running.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        first.abort();
+        let _ = first.await;
+        let second = ask();
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 1, "the work of the first goes on, and keeps its turn");
+        say_go.send(()).unwrap();
+        say_go.send(()).unwrap();
+        assert!(!second.await.unwrap());
+        assert_eq!(most.load(Ordering::SeqCst), 1);
     }
 }

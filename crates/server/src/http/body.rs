@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use axum::body::{Body as HttpBody, HttpBody as _, to_bytes};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use durward_protocol::{ErrorCode, from_json_object};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -95,13 +98,33 @@ pub(crate) async fn without_idle_body(request: Request, limits: &Limits) -> Resu
     if !idle {
         return Ok(request);
     }
+    let (parts, _) = taken_apart(request, limits).await?;
+    Ok(Request::from_parts(parts, HttpBody::empty()))
+}
+
+/// Reads the body of a caller who may call before the handler has it, whether the handler wants one or not: a handler
+/// that answers with the body unread loses its answer when the rest of the body comes later than its head.
+pub(crate) async fn whole_body<S>(State(state): State<S>, request: Request, next: Next) -> Response
+where
+    S: AsRef<Limits>,
+{
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    match taken_apart(request, state.as_ref()).await {
+        Ok((parts, bytes)) => next.run(Request::from_parts(parts, HttpBody::from(bytes.to_vec()))).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn taken_apart(request: Request, limits: &Limits) -> Result<(Parts, Zeroizing<Vec<u8>>), ApiError> {
     let (parts, body) = request.into_parts();
     let mut carrier = Request::new(body);
     carrier
         .headers_mut()
         .extend(parts.headers.get(header::CONTENT_LENGTH).cloned().map(|n| (header::CONTENT_LENGTH, n)));
-    read_bytes(carrier, limits).await?;
-    Ok(Request::from_parts(parts, HttpBody::empty()))
+    let bytes = read_bytes(carrier, limits).await?;
+    Ok((parts, bytes))
 }
 
 async fn read<T: DeserializeOwned>(request: Request, limits: &Limits) -> Result<T, ApiError> {

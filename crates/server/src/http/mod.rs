@@ -7,7 +7,7 @@ mod error;
 mod guard;
 
 pub(crate) use body::{
-    Body, RawBody, Strict, json_bytes, json_bytes_if_any, require_json, without_idle_body,
+    Body, RawBody, Strict, json_bytes, json_bytes_if_any, require_json, whole_body, without_idle_body,
 };
 pub(crate) use caller::admit;
 pub(crate) use connection::{Connections, PeerUid, serve};

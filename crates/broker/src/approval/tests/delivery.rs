@@ -3,7 +3,7 @@
 use durward_protocol::{ErrorCode, Field, Verdict};
 use time::Duration;
 
-use super::super::{Actor, Answer, AuditEvent, Decision, Event, StoredRequestState};
+use super::super::{Actor, Answer, AuditEvent, Decision, Event, GrantSpec, StoredRequestState};
 use super::agent::ask;
 use super::{Vault, World, payload};
 
@@ -193,4 +193,29 @@ fn an_item_too_large_for_an_envelope_is_the_owners_problem() {
     assert_eq!(world.code(owner), ErrorCode::VaultUnavailable);
     assert!(world.waits(held));
     assert_eq!(world.store.sessions[&agent.session].uses, 0);
+}
+
+#[test]
+fn an_approval_of_what_the_item_lacks_releases_nothing_and_counts_as_nothing() {
+    let mut world = World::new();
+    let agent = world.pair("a");
+    let lacking = [Field::Custom("puk".into())];
+    let held = world.ask(&agent, &ask(1, "example.com").fields(&lacking));
+    let grant = Some(GrantSpec::Session);
+    let owner = world.decide(&agent, 1, Decision::Approve { grant, item_id: None, fields: None });
+    let response = world.verdict(&agent, held);
+    assert_eq!(response.status, Verdict::NotFound);
+    assert_eq!(response.reason.as_deref(), Some("the item has no custom:puk"));
+    assert!(response.credential.fields().is_empty());
+    assert!(matches!(world.answer(owner), Answer::Decided { verdict: Verdict::NotFound, .. }));
+    assert_eq!(world.store.count(AuditEvent::CredentialReleased), 0);
+    assert_eq!(world.store.sessions[&agent.session].uses, 0);
+    assert!(world.store.grants.is_empty(), "no grant comes of it");
+    let log = world.store.log();
+    let ended = log.iter().rfind(|entry| entry.event == AuditEvent::RequestEnded).unwrap();
+    assert_eq!(ended.outcome.as_deref(), Some("not_found"));
+    // Some of it is enough.
+    let both = world.ask(&agent, &ask(2, "example.com").fields(&[Field::Password, lacking[0].clone()]));
+    world.approve(&agent, 2);
+    assert_eq!(world.verdict(&agent, both).credential.fields(), [Field::Password]);
 }

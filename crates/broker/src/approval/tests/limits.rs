@@ -3,7 +3,7 @@
 use durward_protocol::{ErrorCode, Scope, Verdict};
 use time::Duration;
 
-use super::super::{Answer, AuditEvent, Event, GrantSpec, Settings};
+use super::super::{Answer, AuditEvent, Event, GrantSpec, Notice, Settings};
 use super::World;
 use super::agent::ask;
 
@@ -133,4 +133,90 @@ fn a_flood_of_pairings_that_was_swept_away_makes_room() {
     }
     let more = world.initiate("one-more", &Scope::none());
     assert!(matches!(more, Answer::Error { code: ErrorCode::TooManyPairings, .. }), "{more:?}");
+}
+
+/// Whoever reaches the agent plane can offer pairings and give them up: no code and no session is needed.
+#[test]
+fn a_flood_of_pairings_without_a_code_is_a_few_lines() {
+    let mut world = World::new();
+    for _ in 0..500 {
+        let flood = world.display("flood", &Scope::none());
+        world.exchange(&flood);
+        let pairing_id = flood.id;
+        world.call(|waiter| Event::CancelPairing { waiter, pairing_id });
+    }
+    let records = |world: &World| {
+        world.store.count(AuditEvent::PairingWaiting) + world.store.count(AuditEvent::PairingFailed)
+    };
+    assert_eq!(records(&world), 60);
+    world.pass(Duration::minutes(1));
+    let summary = world.store.log().pop().unwrap();
+    assert_eq!(
+        summary.detail.as_deref(),
+        Some("940 more records of pairings without a code within a minute")
+    );
+    let honest = world.pair("honest");
+    assert_eq!(world.store.count(AuditEvent::PairingConfirmed), 1, "{:?}", honest.session);
+}
+
+#[test]
+fn an_agent_that_tells_tales_of_the_log_does_not_fill_it() {
+    let mut world = World::new();
+    let agent = world.pair("a");
+    let held = world.ask(&agent, &ask(1, "example.com"));
+    for n in 1..=100 {
+        // Twice the same number, with two hashes.
+        for hash in [1, 2] {
+            world.ask(&agent, &ask(1, "example.com").heads((n, hash), None));
+        }
+    }
+    assert!(world.waits(held));
+    assert_eq!(world.store.count(AuditEvent::HeadsDiffer), 10);
+    let told = world.notices.iter().filter(|notice| matches!(notice, Notice::HeadsDiffer { .. })).count();
+    assert_eq!(told, 10, "nor the owner's screen");
+    world.pass(Duration::minutes(1));
+    let log = world.store.log();
+    let summary = log.iter().rfind(|entry| entry.event == AuditEvent::HeadsDiffer).unwrap();
+    assert_eq!(summary.outcome.as_deref(), Some("summary"), "{summary:?}");
+}
+
+#[test]
+fn who_asks_the_owner_again_and_again_is_slowed_down() {
+    let mut world = World::with(Settings { max_asks_in_a_row: 5, ..Settings::default() });
+    let agent = world.pair("a");
+    for id in 1..=5 {
+        let held = world.ask(&agent, &ask(id, "example.com"));
+        assert!(world.waits(held));
+        world.cancel(&agent, id);
+    }
+    let sixth = world.ask(&agent, &ask(6, "example.com"));
+    assert_eq!(world.code(sixth), ErrorCode::RateLimited);
+    world.pass(Duration::seconds(1));
+    world.grant(&agent, "example.com", GrantSpec::Session);
+    for id in 7..=40 {
+        let granted = world.ask(&agent, &ask(id, "example.com"));
+        assert_eq!(world.verdict(&agent, granted).status, Verdict::Approved, "a grant asks nobody");
+    }
+    let other = world.ask(&agent, &ask(41, "other.example"));
+    assert_eq!(world.code(other), ErrorCode::RateLimited);
+    world.pass(Duration::minutes(1));
+    let other = world.ask(&agent, &ask(41, "other.example"));
+    assert!(world.waits(other), "it may ask again after a while");
+}
+
+#[test]
+fn what_is_over_keeps_no_reason_on_disk() {
+    let mut world = World::new();
+    let agent = world.pair("a");
+    let long = "x".repeat(4_000);
+    for id in 1..=3 {
+        world.ask(&agent, &ask(id, "example.com").reason(&long));
+    }
+    world.cancel(&agent, 1);
+    world.approve(&agent, 2);
+    let kept: Vec<usize> = world.store.requests.values().map(|row| row.reason.len()).collect();
+    assert_eq!(kept, [0, 0, 4_000]);
+    world.restart();
+    let again = world.ask(&agent, &ask(1, "example.com").reason(&long));
+    assert_eq!(world.verdict(&agent, again).status, Verdict::Cancelled, "it is known by its digest");
 }
