@@ -2,6 +2,7 @@
 
 mod approving;
 mod browser;
+mod killed;
 mod network;
 mod pairing;
 mod sealed;

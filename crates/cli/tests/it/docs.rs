@@ -43,10 +43,19 @@ fn every_link_leads_somewhere() {
 fn every_decision_is_in_the_index() {
     let folder = root().join("docs/adr");
     let index = std::fs::read_to_string(folder.join("0000-index.md")).unwrap();
-    for (path, _) in pages().iter().filter(|(path, _)| path.parent() == Some(folder.as_path())) {
+    let mut decisions = 0;
+    for (path, text) in pages().iter().filter(|(path, _)| path.parent() == Some(folder.as_path())) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(name == "0000-index.md" || index.contains(&format!("({name})")), "the index lacks {name}");
+        if name != "0000-index.md" {
+            let title = text.lines().next().unwrap().trim_start_matches("# ");
+            assert!(
+                index.contains(&format!("- [{title}]({name})")),
+                "the index lacks {name}, or has another title"
+            );
+            decisions += 1;
+        }
     }
+    assert_eq!(index.matches("\n- [").count(), decisions, "a line twice, or one too many");
 }
 
 #[test]
@@ -77,7 +86,7 @@ fn every_named_test_and_source_exists() {
 
 /// Every Rust file of the workspace.
 fn sources() -> Vec<(PathBuf, String)> {
-    let mut folders = vec![root().join("crates"), root().join("examples")];
+    let mut folders = vec![root().join("crates"), root().join("examples"), root().join("fuzz")];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
