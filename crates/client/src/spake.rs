@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use durward_protocol::wire::ErrorBody;
-use durward_protocol::{SecretBytes, SecretString};
+use durward_protocol::{SecretBytes, SecretString, hex_array};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, redirect};
 use serde::de::{DeserializeOwned, Error as _};
@@ -381,15 +381,8 @@ fn bearer(token: &SecretString) -> Result<HeaderValue, Error> {
 
 fn secret_from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretBytes<32>, D::Error> {
     let text = SecretString::deserialize(deserializer)?;
-    let hex = text.expose_secret();
-    let mut bytes = Zeroizing::new([0; 32]);
-    let good = hex.len() == 64
-        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && bytes.iter_mut().enumerate().all(|(at, byte)| {
-            let digits = hex.get(2 * at..2 * at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-            digits.map(|value| *byte = value).is_some()
-        });
-    if good { Ok(SecretBytes::new(*bytes)) } else { Err(D::Error::custom("not 32 bytes in hex")) }
+    let bytes = hex_array(text.expose_secret()).map(Zeroizing::new);
+    bytes.map(|bytes| SecretBytes::new(*bytes)).ok_or_else(|| D::Error::custom("not 32 bytes in hex"))
 }
 
 #[cfg(test)]

@@ -171,8 +171,8 @@ fn is_linked(_metadata: &Metadata) -> bool {
     true // a file that is open cannot be removed there
 }
 
-#[cfg(test)]
 #[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 

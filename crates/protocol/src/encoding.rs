@@ -54,9 +54,32 @@ pub fn hex_encode(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
 }
 
+/// The bytes of exactly `N` pairs of hex digits, in either case; anything else is `None`.
+pub fn hex_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |at: usize| char::from(text.as_bytes()[at]).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    if text.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = digit(2 * at)? << 4 | digit(2 * at + 1)?;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hex_is_digits_and_nothing_else() {
+        assert_eq!(hex_array::<3>(&hex_encode(&[0, 0x7f, 0xff])), Some([0, 0x7f, 0xff]));
+        assert_eq!(hex_array::<2>("0aB9"), Some([0x0a, 0xb9]));
+        for bad in ["", "0", "0a0", "0g", "+f", " f", "0a0b0c", "éa"] {
+            assert_eq!(hex_array::<2>(bad), None, "{bad}");
+            assert_eq!(hex_array::<1>(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn length_prefix_separates_parts() {

@@ -30,7 +30,7 @@ pub use code::{Code, PairingNumber, TypedCode};
 pub use credential::{Credential, Field, MAX_CUSTOM_NAME_BYTES, MAX_FIELDS};
 pub use domain::{Domain, MAX_DOMAIN_BYTES};
 pub use encoding::{
-    base64url_array, base64url_decode, base64url_encode, from_json_object, hex_encode, lp, lp_all,
+    base64url_array, base64url_decode, base64url_encode, from_json_object, hex_array, hex_encode, lp, lp_all,
 };
 pub use envelope::{ENVELOPE_VERSION, MAX_PAYLOAD_CHARS, MAX_PLAINTEXT_BYTES, open, seal};
 pub use error::{Error, ErrorCode};

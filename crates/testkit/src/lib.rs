@@ -1,4 +1,4 @@
-//! Fake clock and generator, hostile middle, hermetic environments, real peers' installers.
+//! A fake approver, a hostile middle, an owner and raw HTTP for demonstrations, peers to install.
 //!
 //! For tests only: nothing here is built into a binary that ships.
 

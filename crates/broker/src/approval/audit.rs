@@ -303,7 +303,7 @@ pub enum ChainError {
 }
 
 mod hex_hash {
-    use durward_protocol::hex_encode;
+    use durward_protocol::{hex_array, hex_encode};
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
     pub(super) fn serialize<S: Serializer>(hash: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
@@ -312,14 +312,7 @@ mod hex_hash {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = String::deserialize(deserializer)?;
-        let mut hash = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(D::Error::custom("a hash has 64 hex digits"));
-        }
-        for (i, byte) in hash.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(D::Error::custom)?;
-        }
-        Ok(hash)
+        hex_array(&text).ok_or_else(|| D::Error::custom("a hash has 64 hex digits"))
     }
 }
 

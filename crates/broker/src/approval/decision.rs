@@ -299,9 +299,5 @@ impl Approval {
 }
 
 fn shorten(text: &str) -> String {
-    let mut end = text.len().min(MAX_DENIAL_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    text[..text.floor_char_boundary(MAX_DENIAL_BYTES)].to_owned()
 }

@@ -10,8 +10,8 @@
 
 use durward_protocol::wire::{ExchangeResponse, InitiateResponse};
 use durward_protocol::{
-    AgentId, AgentName, Answered, Code, ErrorCode, Fingerprint, PairingId, PairingNumber, PairingOffer,
-    PakeMessage, Scope, Timestamp,
+    AgentId, AgentName, Answered, Code, ErrorCode, PairingId, PairingNumber, PairingOffer, PakeMessage,
+    Scope, Timestamp,
 };
 use rand_core::CryptoRng;
 
@@ -311,14 +311,6 @@ impl Approval {
             replaces: self.by_agent.get(&offer.agent_id).copied(),
             rules: self.rules_for(&offer.agent_id),
             expires_at: pairing.expires_at,
-        })
-    }
-
-    /// The fingerprint of a pairing whose code was typed, to compare with the agent's screen.
-    pub fn pairing_fingerprint(&self, number: PairingNumber) -> Option<Fingerprint> {
-        self.pairings.all.values().find(|p| p.number == number).and_then(|p| match &p.state {
-            State::Answered { answered, .. } => Some(answered.fingerprint()),
-            _ => None,
         })
     }
 }

@@ -189,11 +189,6 @@ impl Approval {
         self.sessions.keys().filter(|id| self.live_session(now, **id).is_some()).count()
     }
 
-    /// The session of an agent.
-    pub fn session_of(&self, agent_id: &AgentId) -> Option<SessionId> {
-        self.by_agent.get(agent_id).copied()
-    }
-
     pub(super) fn session_view(&self, id: SessionId) -> Option<SessionView> {
         let session = self.sessions.get(&id)?;
         let record = &session.record;

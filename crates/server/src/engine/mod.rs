@@ -134,15 +134,14 @@ impl Engine {
             () = tokio::time::sleep(wait) => None,
             () = self.stops() => None,
         };
-        let answer = match first {
-            Some(answer) => answer,
-            None => {
-                self.handle(Event::WaitOver { waiter });
-                // Not held any more means answered now, or being answered by something under way.
-                match tokio::time::timeout(Duration::from_secs(10), answer).await {
-                    Ok(answer) => answer,
-                    Err(_elapsed) => return Answer::error(ErrorCode::Timeout),
-                }
+        let answer = if let Some(answer) = first {
+            answer
+        } else {
+            self.handle(Event::WaitOver { waiter });
+            // Not held any more means answered now, or being answered by something under way.
+            match tokio::time::timeout(Duration::from_secs(10), answer).await {
+                Ok(answer) => answer,
+                Err(_elapsed) => return Answer::error(ErrorCode::Timeout),
             }
         };
         drop(guard);
