@@ -134,11 +134,7 @@ impl Approval {
         id: SessionId,
         payload: &str,
     ) {
-        let read = self
-            .open_envelope(step.now, id, payload)
-            .and_then(|plain| CredentialRequest::parse(&plain).map_err(durward_protocol::Error::code))
-            .and_then(|(header, request)| self.check_fresh(step.now, id, header).map(|()| (header, request)));
-        let (header, request) = match read {
+        let (header, request) = match self.read_envelope(step.now, id, payload, CredentialRequest::parse) {
             Ok(read) => read,
             Err(code) => return self.refuse_envelope(step, waiter, id, code),
         };

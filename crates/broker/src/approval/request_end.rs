@@ -27,13 +27,11 @@ impl Approval {
         id: SessionId,
         payload: &str,
     ) {
-        let read = self
-            .open_envelope(step.now, id, payload)
-            .and_then(|plain| CredentialCancel::parse(&plain).map_err(durward_protocol::Error::code))
-            .and_then(|(header, cancel)| self.check_fresh(step.now, id, header).map(|()| (header, cancel)))
-            .and_then(|(header, cancel)| {
+        let read = self.read_envelope(step.now, id, payload, CredentialCancel::parse).and_then(
+            |(header, cancel)| {
                 self.accept_envelope(step.now, id, header).map(|nonce| (header, cancel, nonce))
-            });
+            },
+        );
         let (header, cancel, nonce) = match read {
             Ok(read) => read,
             Err(code) => return self.refuse_envelope(step, waiter, id, code),

@@ -150,20 +150,29 @@ impl Approval {
         if end > now.steady { end } else { session.record.expires_at }
     }
 
-    /// Opens an envelope of a live session. Nothing has changed yet when this returns.
-    pub(super) fn open_envelope(
+    /// What an envelope says, in this order: its session lives, its tag verifies, it is a message of this type, it is new
+    /// and of now. Nothing has changed yet when this returns.
+    pub(super) fn read_envelope<M>(
         &self,
         now: Now,
         id: SessionId,
         payload: &str,
-    ) -> Result<Zeroizing<Vec<u8>>, ErrorCode> {
+        parse: impl FnOnce(&[u8]) -> Result<(Header, M), durward_protocol::Error>,
+    ) -> Result<(Header, M), ErrorCode> {
+        let plain = self.open_envelope(now, id, payload)?;
+        let (header, message) = parse(&plain).map_err(durward_protocol::Error::code)?;
+        self.check_fresh(now, id, header)?;
+        Ok((header, message))
+    }
+
+    fn open_envelope(&self, now: Now, id: SessionId, payload: &str) -> Result<Zeroizing<Vec<u8>>, ErrorCode> {
         let session = self.live_session(now, id).ok_or(ErrorCode::SessionNotFound)?;
         let keys = session.keys.as_ref().ok_or(ErrorCode::SessionNotFound)?;
         open(keys, Side::A, &id, payload).map_err(durward_protocol::Error::code)
     }
 
     /// Clock and replay: is this envelope new and of now? Still nothing has changed.
-    pub(super) fn check_fresh(&self, now: Now, id: SessionId, header: Header) -> Result<(), ErrorCode> {
+    fn check_fresh(&self, now: Now, id: SessionId, header: Header) -> Result<(), ErrorCode> {
         let skew = (header.timestamp.get() - now.wall).abs();
         if skew > Duration::seconds(MAX_CLOCK_SKEW_SECONDS) {
             return Err(ErrorCode::StaleTimestamp);
@@ -241,10 +250,8 @@ impl Approval {
         payload: &str,
     ) {
         let header = self
-            .open_envelope(step.now, id, payload)
-            .and_then(|plain| SessionRevoke::parse(&plain).map_err(durward_protocol::Error::code))
-            .and_then(|(header, _)| self.check_fresh(step.now, id, header).map(|()| header))
-            .and_then(|header| self.accept_envelope(step.now, id, header).map(|nonce| (header, nonce)));
+            .read_envelope(step.now, id, payload, SessionRevoke::parse)
+            .and_then(|(header, _)| self.accept_envelope(step.now, id, header).map(|nonce| (header, nonce)));
         let (header, nonce) = match header {
             Ok(header) => header,
             Err(code) => return self.refuse_envelope(step, waiter, id, code),
