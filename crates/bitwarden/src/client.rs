@@ -134,14 +134,39 @@ impl Client {
         Ok(session)
     }
 
-    /// Makes every session key worthless. Repeating it is fine.
+    /// Makes every session key worthless. Repeating it is fine. An account without a master password could not be
+    /// opened again, so it is logged out instead.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`].
+    /// [`Error::NotLoggedIn`]; [`Error::NoLock`] after a logout instead.
     pub fn lock(&self) -> Result<()> {
+        let locked = self.folder.update(|document| {
+            let account = document.account()?.ok_or(Error::NotLoggedIn)?;
+            let (id, by_connector) = (account.id().to_owned(), account.uses_key_connector()?);
+            if by_connector {
+                document.log_out(&id)?;
+            } else {
+                document.lock(&id);
+            }
+            Ok(!by_connector)
+        })?;
+        if locked { Ok(()) } else { Err(Error::NoLock) }
+    }
+
+    /// Throws the entry of a session key away if what it opens is not the account's, see [`Error::ForeignKey`].
+    ///
+    /// # Errors
+    /// Those of the data folder.
+    pub fn discard_foreign_key(&self, session: &SessionKey) -> Result<()> {
         self.folder.update(|document| {
-            let id = active(document)?;
-            document.lock(&id);
+            // Looked at again: another process may have unlocked since.
+            let foreign = match document.account()? {
+                Some(account) if matches!(account.open_with_session(session), Err(Error::ForeignKey)) => {
+                    account.id().to_owned()
+                }
+                _ => return Ok(()),
+            };
+            document.lock(&foreign);
             Ok(())
         })
     }
@@ -195,7 +220,7 @@ impl Online<'_> {
         login: Option<&PasswordLogin>,
         challenge: &TwoFactorChallenge,
     ) -> Result<()> {
-        self.api.send_email_code(email, login.map(|l| &l.hash), challenge.sso_email_token.as_deref()).await
+        self.api.send_email_code(email, login.map(|l| &l.hash), challenge.sso_email_token.as_ref()).await
     }
 
     /// Stores a granted master password login, unlocked under a new session key.
@@ -239,9 +264,7 @@ impl Online<'_> {
     ) -> Result<Option<SessionKey>> {
         let Some(connector) = answer.key_connector.clone() else {
             if answer.decryption_options["hasMasterPassword"] != Value::Bool(true) {
-                return Err(Error::Unsupported(
-                    "This account has no master password. Set one in the web vault, or use another client.",
-                ));
+                return Err(Error::Unsupported(no_way_in(&answer.decryption_options)));
             }
             self.store(answer, None, None, now)?;
             return Ok(None);
@@ -455,6 +478,17 @@ pub fn violates_policy(policy: &Value, password: &SecretString) -> bool {
         || demands("requireLower") && !text.chars().any(char::is_lowercase)
         || demands("requireNumbers") && !text.chars().any(|c| c.is_ascii_digit())
         || demands("requireSpecial") && !text.contains(['!', '@', '#', '$', '%', '^', '&', '*'])
+}
+
+/// Why an account that came by single sign-on cannot be opened here.
+fn no_way_in(options: &Value) -> &'static str {
+    if options.get("trustedDeviceOption").is_some() {
+        "The CLI does not support SSO login for accounts using trusted device encryption. Log in through the web vault, desktop app, or browser extension."
+    } else if options.get("webAuthnPrfOptions").is_some() {
+        "The CLI does not support SSO login for accounts using PRF passkey decryption. Log in through the web vault or browser extension."
+    } else {
+        "In order to log in with SSO from the CLI, you must first log in through the web vault, the desktop, or the extension to set your master password."
+    }
 }
 
 fn wrapped_key(answer: &TokenAnswer) -> Option<String> {

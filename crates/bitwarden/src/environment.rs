@@ -74,13 +74,13 @@ impl Environment {
         Self { region: "Self-hosted".to_owned(), urls: Some(urls) }
     }
 
-    /// What `config server` and `status` show: the base, else the web vault.
+    /// What `config server` and `status` show: the base, and no other address.
     pub fn shown(&self) -> Option<&str> {
         match self.region.as_str() {
             "US" => None,
             "EU" => Some("https://bitwarden.eu"),
             "Gov" => Some("https://bitwarden-gov.com"),
-            _ => self.urls.as_ref().and_then(|u| u.base.as_deref().or(u.web_vault.as_deref())),
+            _ => self.urls.as_ref().and_then(|u| u.base.as_deref()),
         }
     }
 
@@ -195,6 +195,7 @@ mod tests {
             web_vault: Some("https://w.example.org:8443".to_owned()),
             ..Urls::default()
         });
+        assert_eq!(web.shown(), None);
         assert_eq!(web.api(), "https://w.example.org:8443/api");
         assert_eq!(web.web_vault_host(), "w.example.org:8443");
     }

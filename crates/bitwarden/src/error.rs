@@ -18,6 +18,14 @@ pub enum Error {
     /// The vault is locked: no session key, or one that opens nothing.
     #[error("Vault is locked.")]
     Locked,
+    /// The vault cannot be locked, only left; the account has been logged out.
+    #[error(
+        "You cannot lock your vault because you are using Key Connector. To protect your vault, you have been logged out."
+    )]
+    NoLock,
+    /// The session key opens a user key that is not this account's.
+    #[error("The stored key does not belong to this account.")]
+    ForeignKey,
     /// The master password does not open the user key.
     #[error("Invalid master password.")]
     WrongPassword,
@@ -118,6 +126,9 @@ pub enum Error {
     /// No item fits.
     #[error("Not found.")]
     NotFound,
+    /// An organisation does not let items of this type be seen.
+    #[error("Access to this item type is restricted by organizational policy.")]
+    RestrictedType,
     /// Several items fit; their ids in list order.
     #[error(
         "More than one result was found. Try getting a specific object by `id` instead. The following objects were found:\n{}",

@@ -11,6 +11,98 @@ const LONGEST: usize = 1 << 20;
 const FEWEST_WORDS: usize = 3;
 const SPECIAL: &str = "!@#$%^&*";
 
+/// The same for whoever is logged in, unless an organisation demands more.
+const LONGEST_OF_ACCOUNT: usize = 128;
+const MOST_WORDS_OF_ACCOUNT: usize = 20;
+const MOST_OF_A_CLASS: usize = 9;
+
+/// What is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Characters.
+    Password,
+    /// Words.
+    Passphrase,
+}
+
+/// A whole wish: an organisation may turn it into one of the other kind, so the rules of both are part of it.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Which of the two.
+    pub kind: Kind,
+    /// Rules of a password.
+    pub password: PasswordRules,
+    /// Rules of a passphrase.
+    pub passphrase: PassphraseRules,
+}
+
+impl Wish {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when the operating system gives no random numbers.
+    pub fn fulfil(&self) -> Result<Zeroizing<String>> {
+        match self.kind {
+            Kind::Password => password(&self.password),
+            Kind::Passphrase => passphrase(&self.passphrase),
+        }
+    }
+}
+
+/// What an account's organisations demand of generated passwords. The default demands nothing, and yet bounds what
+/// a logged-in account gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GeneratorPolicy {
+    /// The only kind allowed, if there is one.
+    pub kind: Option<Kind>,
+    /// Fewest characters.
+    pub min_length: usize,
+    /// A to Z.
+    pub uppercase: bool,
+    /// a to z.
+    pub lowercase: bool,
+    /// 0 to 9.
+    pub number: bool,
+    /// `!@#$%^&*`.
+    pub special: bool,
+    /// Fewest digits.
+    pub min_number: usize,
+    /// Fewest special characters.
+    pub min_special: usize,
+    /// Fewest words.
+    pub min_words: usize,
+    /// First letters in upper case.
+    pub capitalize: bool,
+    /// One digit behind one word.
+    pub include_number: bool,
+}
+
+impl GeneratorPolicy {
+    /// Changes a wish into what is allowed. As in the official client a wish for at least some digits, which is the
+    /// default, is one for digits.
+    pub fn apply(&self, wish: &mut Wish) {
+        wish.kind = self.kind.unwrap_or(wish.kind);
+        let rules = &mut wish.password;
+        rules.uppercase |= self.uppercase;
+        rules.lowercase |= self.lowercase;
+        rules.number |= self.number || rules.min_number > 0;
+        rules.special |= self.special || rules.min_special > 0;
+        rules.min_number = fit(rules.min_number, self.min_number, MOST_OF_A_CLASS).max(1);
+        rules.min_special = fit(rules.min_special, self.min_special, MOST_OF_A_CLASS).max(1);
+        let least = self.min_length.max(self.min_number.saturating_add(self.min_special)).max(SHORTEST);
+        rules.length = fit(rules.length, least, LONGEST_OF_ACCOUNT);
+        let rules = &mut wish.passphrase;
+        rules.words = fit(rules.words, self.min_words.max(FEWEST_WORDS), MOST_WORDS_OF_ACCOUNT);
+        rules.capitalize |= self.capitalize;
+        rules.include_number |= self.include_number;
+    }
+}
+
+/// At least what is demanded, at most what is usual; a demand wins.
+fn fit(wished: usize, demanded: usize, usual_most: usize) -> usize {
+    wished.min(usual_most).max(demanded)
+}
+
 /// What a password consists of.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordRules {
@@ -176,6 +268,64 @@ mod tests {
             passphrase(&PassphraseRules { words: 1, ..Default::default() }).unwrap().matches('-').count(),
             2
         );
+    }
+
+    fn wish(password: PasswordRules) -> Wish {
+        Wish { kind: Kind::Password, password, passphrase: PassphraseRules::default() }
+    }
+
+    /// The wishes are those of the official program's command line, measured with version 2026.9.0.
+    #[test]
+    fn whoever_is_logged_in_gets_no_more_than_usual() {
+        let applied = |rules: PasswordRules| {
+            let mut wish = wish(rules);
+            GeneratorPolicy::default().apply(&mut wish);
+            wish.password
+        };
+        let only_lower = PasswordRules { uppercase: false, number: false, ..PasswordRules::default() };
+        assert!(applied(only_lower).number, "the least number of digits is one unless told otherwise");
+        assert!(!applied(PasswordRules { min_number: 0, ..only_lower }).number);
+        assert_eq!(applied(PasswordRules { length: 200, ..only_lower }).length, 128);
+        assert_eq!(applied(PasswordRules { length: 0, ..only_lower }).length, 5);
+        assert_eq!(applied(PasswordRules { min_number: 15, ..only_lower }).min_number, 9);
+        let special = applied(PasswordRules { min_special: 3, ..only_lower });
+        assert_eq!((special.special, special.min_special), (true, 3));
+        let mut many = wish(only_lower);
+        many.passphrase.words = 30;
+        GeneratorPolicy::default().apply(&mut many);
+        assert_eq!(many.passphrase.words, 20);
+    }
+
+    #[test]
+    fn demands_of_an_organisation_are_met() {
+        let policy = GeneratorPolicy {
+            min_length: 24,
+            uppercase: true,
+            special: true,
+            min_number: 4,
+            min_special: 3,
+            min_words: 7,
+            capitalize: true,
+            include_number: true,
+            ..GeneratorPolicy::default()
+        };
+        let short = PasswordRules { uppercase: false, number: false, length: 8, ..PasswordRules::default() };
+        let mut wish = wish(short);
+        policy.apply(&mut wish);
+        let text = wish.fulfil().unwrap();
+        let count = |f: fn(&char) -> bool| text.chars().filter(f).count();
+        assert_eq!(text.len(), 24);
+        assert!(count(char::is_ascii_uppercase) >= 1 && count(char::is_ascii_digit) >= 4, "{}", *text);
+        assert!(text.chars().filter(|c| SPECIAL.contains(*c)).count() >= 3, "{}", *text);
+        // The other kind is bound, too, and may be the only one.
+        GeneratorPolicy { kind: Some(Kind::Passphrase), ..policy }.apply(&mut wish);
+        let text = wish.fulfil().unwrap();
+        assert!(text.starts_with(|c: char| c.is_ascii_uppercase()), "{}", *text);
+        assert_eq!((wish.passphrase.words, wish.passphrase.include_number), (7, true));
+        // A demand beyond the usual most wins over it.
+        let mut wish = Wish { kind: Kind::Password, ..wish };
+        GeneratorPolicy { min_length: 200, ..policy }.apply(&mut wish);
+        assert_eq!(wish.fulfil().unwrap().len(), 200);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use crate::items::{
     Collection, EncCollection, EncFolder, Folder, Item, ItemFilter, Members, Organization, Text, Wanted,
     find_item, is_guid, list_for, list_items, search_names, sort_by_name,
 };
+use crate::policy::Restrictions;
 use crate::state::{Account, Document};
 use crate::{Error, Result};
 
@@ -18,17 +19,18 @@ const EMPTY: &str = "{}";
 pub struct Vault<'d> {
     account: Account<'d>,
     keyring: Keyring,
+    restrictions: Restrictions,
 }
 
 impl<'d> Vault<'d> {
     /// Opens the logged-in account's vault with a session key.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`]; [`Error::Locked`] when the key opens nothing.
+    /// [`Error::NotLoggedIn`]; [`Error::Locked`] when the key opens nothing; [`Error::ForeignKey`].
     pub fn with_session(document: &'d Document, session: &SessionKey) -> Result<Self> {
         let account = document.account()?.ok_or(Error::NotLoggedIn)?;
-        let user = account.open_with_session(session)?.ok_or(Error::Locked)?;
-        Self::with_user_key(account, user)
+        let keyring = account.session_keyring(session)?.ok_or(Error::Locked)?;
+        Self::with_keyring(account, keyring)
     }
 
     /// Opens an account's vault with its user key.
@@ -40,7 +42,11 @@ impl<'d> Vault<'d> {
         if !keyring.user_key_fits() {
             return Err(Error::Locked);
         }
-        Ok(Self { account, keyring })
+        Self::with_keyring(account, keyring)
+    }
+
+    fn with_keyring(account: Account<'d>, keyring: Keyring) -> Result<Self> {
+        Ok(Self { account, keyring, restrictions: Restrictions::of(account)? })
     }
 
     /// The account.
@@ -48,23 +54,31 @@ impl<'d> Vault<'d> {
         self.account
     }
 
-    /// The items that pass the filter, in list order.
+    /// The items that pass the filter, in list order. The archive is for paying accounts: for others that switch
+    /// counts for nothing.
     pub fn items(&self, filter: &ItemFilter) -> Vec<Item> {
-        list_items(&self.account.ciphers(), &self.keyring, filter)
+        let archived = filter.archived && self.has_premium().unwrap_or(false);
+        let filter = ItemFilter { archived, ..filter.clone() };
+        list_items(&self.account.ciphers(), &self.keyring, &self.restrictions, &filter)
+    }
+
+    fn has_premium(&self) -> Result<bool> {
+        let profile = self.account.profile()?;
+        Ok(profile.has_premium_personally || profile.has_premium_from_any_organization)
     }
 
     /// The logins one of whose addresses fits one of these, by that address's own rule, in list order.
     pub fn logins_for(&self, urls: &[&str]) -> Vec<Item> {
         let filter = ItemFilter::default();
-        list_for(&self.account.ciphers(), &self.keyring, &filter, urls)
+        list_for(&self.account.ciphers(), &self.keyring, &self.restrictions, &filter, urls)
     }
 
     /// The one item that a term, or an id, means.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Ambiguous`].
+    /// [`Error::NotFound`], [`Error::Ambiguous`], [`Error::RestrictedType`].
     pub fn item(&self, term: &str, wanted: Wanted) -> Result<Item> {
-        find_item(&self.account.ciphers(), &self.keyring, term, wanted)
+        find_item(&self.account.ciphers(), &self.keyring, &self.restrictions, term, wanted)
     }
 
     /// The code of an item's TOTP setting for a moment, in seconds since 1970.
@@ -74,10 +88,8 @@ impl<'d> Vault<'d> {
     pub fn totp(&self, item: &Item, at: u64) -> Result<crate::items::ItemText> {
         let setting = item.totp().ok_or(Error::NotFound)?;
         let code = crate::totp::code(setting.expose(), at).ok_or(Error::BadTotp)?;
-        let profile = self.account.profile()?;
-        let by_account = profile.has_premium_personally || profile.has_premium_from_any_organization;
         let by_organization = item.organization_id.is_some() && item.organization_use_totp;
-        if !by_account && !by_organization {
+        if !by_organization && !self.has_premium()? {
             return Err(Error::PremiumRequired);
         }
         Ok(crate::items::ItemText::new(code))

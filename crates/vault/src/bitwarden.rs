@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use durward_bitwarden::api::{ClientInfo, Network, Platform};
-use durward_bitwarden::client::{Client, Synced};
+use durward_bitwarden::client::Client;
 use durward_bitwarden::crypto::UserKey;
 use durward_bitwarden::items::{Item, ItemText, UriMatch, Wanted};
 use durward_bitwarden::state::{DataFolder, Document};
@@ -86,15 +86,8 @@ impl BitwardenVault {
         self
     }
 
-    /// Pulls the vault if it changed at the server. Blocks.
-    ///
-    /// # Errors
-    /// [`Error::Bitwarden`] when nobody is logged in or the server cannot be reached.
-    pub fn sync_now(&self) -> Result<Synced, Error> {
-        sync(&self.config)
-    }
-
-    /// Waits for a sync that an unlock has started, if one runs.
+    /// Waits for a sync that an unlock has started, if one runs. For tests, which could only sleep otherwise.
+    #[doc(hidden)]
     pub fn wait_for_sync(&self) {
         let running = self.sync.lock().ok().and_then(|mut running| running.take());
         if let Some(running) = running {
@@ -295,7 +288,7 @@ impl Stamp {
     }
 }
 
-fn sync(config: &BitwardenConfig) -> Result<Synced, Error> {
+fn sync(config: &BitwardenConfig) -> Result<(), Error> {
     let mut network = Network { extra_roots: Vec::new(), proxy: config.proxy.clone() };
     if let Some(path) = &config.extra_ca {
         network.extra_roots.push(fs::read(path).map_err(|source| Error::io("reading", path, source))?);
@@ -305,7 +298,7 @@ fn sync(config: &BitwardenConfig) -> Result<Synced, Error> {
     let client = Client::new(folder, info, network);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::io("starting a sync of", &config.path, source))?;
-    runtime.block_on(async { client.connect(true)?.sync(false, now()).await }).map_err(told)
+    runtime.block_on(async { client.connect(true)?.sync(false, now()).await }).map(drop).map_err(told)
 }
 
 #[expect(

@@ -90,8 +90,10 @@ pub struct TwoFactorChallenge {
     pub providers: Vec<TwoFactorProvider>,
     /// The masked address codes go to.
     pub email: Option<String>,
+    /// The account's own address; after SSO nobody has typed it.
+    pub account_email: Option<String>,
     /// Repeated when a code is to be mailed after SSO.
-    pub sso_email_token: Option<String>,
+    pub sso_email_token: Option<SecretString>,
 }
 
 pub(super) fn token(answer: Answer, environment: &Environment) -> Result<TokenOutcome> {
@@ -156,6 +158,10 @@ fn granted(body: &Value, host: &str) -> Result<TokenAnswer> {
     }
     if let Some(trusted) = get(options, "TrustedDeviceOption") {
         decryption_options["trustedDeviceOption"] = camel(trusted.clone());
+    }
+    // Only named in a refusal: a terminal cannot serve it.
+    if let Some(passkey) = get(options, "WebAuthnPrfOption").filter(|_| !has_password) {
+        decryption_options["webAuthnPrfOptions"] = camel(passkey.clone());
     }
     Ok(TokenAnswer {
         refresh_token: text(body, "refresh_token").map(SecretString::from),
@@ -233,7 +239,8 @@ fn challenge(body: &Value) -> Option<TwoFactorChallenge> {
     Some(TwoFactorChallenge {
         providers: TwoFactorProvider::USABLE.into_iter().filter(|p| has(*p)).collect(),
         email,
-        sso_email_token: text(body, "SsoEmail2faSessionToken"),
+        account_email: text(body, "Email"),
+        sso_email_token: text(body, "SsoEmail2faSessionToken").map(SecretString::from),
     })
 }
 

@@ -2,13 +2,10 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Proxy, redirect};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -130,7 +127,7 @@ impl Http {
     pub(super) fn new(info: &ClientInfo, network: &Network) -> Result<Self> {
         let config = |e: &dyn std::fmt::Display| Error::Configuration(e.to_string());
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls(network)?)
+            .tls_backend_preconfigured(super::tls::config(network)?)
             .https_only(true)
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -209,28 +206,6 @@ fn headers(info: &ClientInfo) -> Option<HeaderMap> {
     headers.insert("Bitwarden-Client-Version", info.version.parse().ok()?);
     headers.insert("Accept", HeaderValue::from_static("application/json"));
     Some(headers)
-}
-
-/// The system's roots and the extra ones; no process-wide provider is installed.
-fn tls(network: &Network) -> Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = Vec::new();
-    for pem in &network.extra_roots {
-        for cert in CertificateDer::pem_slice_iter(pem) {
-            roots.push(cert.map_err(|e| {
-                Error::Configuration(format!("A file of extra certificates is no PEM file: {e:?}"))
-            })?);
-        }
-    }
-    let unusable = |e: rustls::Error| Error::Configuration(format!("The certificates are not usable: {e}"));
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider.clone())
-        .map_err(unusable)?;
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .dangerous() // the platform's own verifier, not a weaker one
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
 }
 
 /// A redirect to another host would carry the password hash or the token there.

@@ -4,6 +4,7 @@ mod answers;
 mod http;
 mod lenient;
 mod sync;
+mod tls;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -248,7 +249,7 @@ impl Api {
         &self,
         email: &str,
         hash: Option<&SecretString>,
-        sso_token: Option<&str>,
+        sso_token: Option<&SecretString>,
     ) -> Result<()> {
         let url = format!("{}/two-factor/send-email-login", self.environment.api());
         let mut body = json!({
@@ -256,7 +257,7 @@ impl Api {
             "masterPasswordHash": hash.map(|h| h.expose_secret().to_owned()),
         });
         if let Some(token) = sso_token {
-            body["ssoEmail2FaSessionToken"] = Value::String(token.to_owned());
+            body["ssoEmail2FaSessionToken"] = Value::String(token.expose_secret().to_owned());
         }
         self.anonymous(&url, &body).await?.ok().map(drop)
     }

@@ -85,7 +85,11 @@ pub fn parse(body: &Value, host: &str) -> Result<SyncRecord> {
     record.collections = by_id(list(body, "collections"), |c| pick(c, COLLECTION));
     record.ciphers = by_id(list(body, "ciphers"), item);
     record.sends = by_id(list(body, "sends"), Clone::clone);
-    record.policies = by_id(list(body, "policies"), Clone::clone);
+    record.policies = by_id(list(body, "policies"), policy);
+    record.policies_new = match list(body, "policiesNew") {
+        [] => record.policies.clone(),
+        new => by_id(new, policy),
+    };
     Ok(record)
 }
 
@@ -104,9 +108,21 @@ fn organizations(profile: &Value, record: &mut SyncRecord) {
             record.provider_keys.insert(id, key);
         }
     }
-    record.organizations = by_id(list(profile, "organizations"), |o| membership(o, false));
-    record.organizations.extend(by_id(list(profile, "providerOrganizations"), |o| membership(o, true)));
+    // The newer list has accepted memberships, too, whose policies count already.
+    let newer = if get(profile, "organizationsNew").is_some() { "organizationsNew" } else { "organizations" };
+    record.organizations = by_id(list(profile, newer), |o| membership(o, false));
+    for (id, entry) in by_id(list(profile, "providerOrganizations"), |o| membership(o, true)) {
+        match record.organizations.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, member)) => member["isProviderUser"] = Value::Bool(true),
+            None => record.organizations.push((id, entry)),
+        }
+    }
     record.providers = by_id(list(profile, "providers"), Clone::clone);
+}
+
+/// A policy as it lies on disk.
+fn policy(policy: &Value) -> Value {
+    pick(policy, &["id", "organizationId", "type", "data", "enabled", "revisionDate"])
 }
 
 /// An organisation as it lies on disk: without its key, with two marks about the membership.
@@ -206,6 +222,39 @@ mod tests {
         })
     }
 
+    fn ids(objects: &ById) -> Vec<&str> {
+        objects.iter().map(|(id, _)| id.as_str()).collect()
+    }
+
+    #[test]
+    fn newer_lists_have_accepted_memberships_and_their_policies_too() {
+        let organization = |id: &str| json!({"id": id, "name": id, "status": 2, "type": 2});
+        let policy = |id: &str| json!({"Id": id, "OrganizationId": "o", "Type": 15, "Data": null, "Enabled": true, "Object": "policy"});
+        let mut body = json!({
+            "profile": {
+                "id": "u", "organizations": [organization("o")], "organizationsNew": [organization("o"), organization("n")],
+                "providerOrganizations": [organization("o"), organization("p")],
+            },
+            "policies": [policy("old")], "policiesNew": [policy("new"), policy("old")],
+        });
+        let record = parse(&body, "h").unwrap();
+        assert_eq!(ids(&record.organizations), ["o", "n", "p"]);
+        let marks: Vec<_> =
+            record.organizations.iter().map(|(_, o)| (&o["isMember"], &o["isProviderUser"])).collect();
+        let (yes, no) = (&json!(true), &json!(false));
+        assert_eq!(marks, [(yes, yes), (yes, no), (no, yes)]);
+        assert_eq!((ids(&record.policies), ids(&record.policies_new)), (vec!["old"], vec!["new", "old"]));
+        assert_eq!(
+            record.policies[0].1,
+            json!({"id": "old", "organizationId": "o", "type": 15, "data": null, "enabled": true, "revisionDate": null})
+        );
+        // Servers that do not send the newer lists, or send them empty.
+        body["policiesNew"] = json!([]);
+        body["profile"]["organizationsNew"] = Value::Null;
+        let record = parse(&body, "h").unwrap();
+        assert_eq!((ids(&record.organizations), ids(&record.policies_new)), (vec!["o", "p"], vec!["old"]));
+    }
+
     proptest! {
         /// Whatever a server sends for a vault, reading it, storing it and listing it must not panic.
         #[test]
@@ -223,7 +272,7 @@ mod tests {
                 let again = crate::state::Document::parse(&text).unwrap();
                 let sealed = again.members("user_u_ciphers_ciphers").unwrap();
                 let keyring = crate::crypto::Keyring::new(crate::crypto::UserKey::generate(), None, std::collections::HashMap::default(), std::collections::HashMap::default());
-                crate::items::list_items(&sealed, &keyring, &crate::items::ItemFilter::default());
+                crate::items::list_items(&sealed, &keyring, &crate::policy::Restrictions::default(), &crate::items::ItemFilter::default());
             }
         }
 

@@ -9,7 +9,6 @@ use bitwarden_crypto::{
     Pkcs8PrivateKeyBytes, PrivateKey, SymmetricCryptoKey, UnsignedSharedKey,
 };
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::UserKey;
 use crate::Result;
@@ -80,9 +79,7 @@ impl Keyring {
     /// Whether the user key opens the account's private key: the check that a session belongs to this account.
     /// An account without one passes.
     pub fn user_key_fits(&self) -> bool {
-        self.wrapped_private
-            .as_ref()
-            .is_none_or(|wrapped| decrypt_bytes_with(self.user.sdk(), wrapped).map(Zeroizing::new).is_some())
+        self.wrapped_private.is_none() || self.private().is_some()
     }
 
     /// The key of an owner: an organisation's, or the user key when `organization` is `None`. `None` when the
@@ -104,8 +101,12 @@ impl Keyring {
 
     #[expect(deprecated, reason = "the replacement needs the library's key store, and adds no check")]
     fn unwrap_rsa(&self, wrapped: &str) -> Option<SymmetricCryptoKey> {
-        let private = self.private.get_or_init(|| self.unwrap_private()).as_ref()?;
+        let private = self.private()?;
         wrapped.parse::<UnsignedSharedKey>().ok()?.decapsulate_key_unsigned(private).ok()
+    }
+
+    fn private(&self) -> Option<&PrivateKey> {
+        self.private.get_or_init(|| self.unwrap_private()).as_ref()
     }
 
     fn unwrap_private(&self) -> Option<PrivateKey> {

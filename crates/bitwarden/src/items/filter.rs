@@ -11,6 +11,7 @@ use super::search::Search;
 use super::uri::UriMatch;
 use super::view::Item;
 use crate::crypto::Keyring;
+use crate::policy::Restrictions;
 use crate::{Error, Result};
 
 /// Items as they lie on disk, by id.
@@ -77,15 +78,21 @@ impl Wanted {
 }
 
 /// The items that pass the filter, in list order.
-pub(crate) fn list_items(ciphers: Sealed<'_>, keyring: &Keyring, filter: &ItemFilter) -> Vec<Item> {
+pub(crate) fn list_items(
+    ciphers: Sealed<'_>,
+    keyring: &Keyring,
+    restrictions: &Restrictions,
+    filter: &ItemFilter,
+) -> Vec<Item> {
     let url = filter.url.as_deref().filter(|u| !u.trim().is_empty());
-    list_for(ciphers, keyring, filter, url.as_slice())
+    list_for(ciphers, keyring, restrictions, filter, url.as_slice())
 }
 
 /// The same, for logins that fit any of several addresses; with none, the address does not matter.
 pub(crate) fn list_for(
     ciphers: Sealed<'_>,
     keyring: &Keyring,
+    restrictions: &Restrictions,
     filter: &ItemFilter,
     urls: &[&str],
 ) -> Vec<Item> {
@@ -97,7 +104,7 @@ pub(crate) fn list_for(
         }
         let state =
             filter.trash == item.deleted_date.is_some() && filter.archived == item.archived_date.is_some();
-        if !state || !in_any(item, filter) {
+        if !state || !in_any(item, filter) || is_restricted(item, restrictions) {
             return None;
         }
         let key = ItemKey::of(item, keyring)?;
@@ -117,28 +124,48 @@ pub(crate) fn list_for(
 /// searched is opened.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Ambiguous`].
-pub(crate) fn find_item(all: Sealed<'_>, keyring: &Keyring, term: &str, wanted: Wanted) -> Result<Item> {
+/// [`Error::NotFound`], [`Error::Ambiguous`]; [`Error::RestrictedType`] when all that is found must not be seen.
+pub(crate) fn find_item(
+    all: Sealed<'_>,
+    keyring: &Keyring,
+    restrictions: &Restrictions,
+    term: &str,
+    wanted: Wanted,
+) -> Result<Item> {
     let term = term.to_lowercase();
     if is_guid(&term) {
         let at = all.iter().position(|(id, _)| *id == *term).ok_or(Error::NotFound)?;
         let mut found = collect(all.get(at..=at).unwrap_or_default(), |_, item| {
             let key = ItemKey::of(item, keyring)?;
-            wanted.is_in(item, &key).then(|| open_item(item, keyring)).flatten()
+            if is_restricted(item, restrictions) {
+                return Some(Err(Error::RestrictedType));
+            }
+            wanted.is_in(item, &key).then(|| open_item(item, keyring)).flatten().map(Ok)
         });
-        return found.pop().ok_or(Error::NotFound);
+        return found.pop().unwrap_or(Err(Error::NotFound));
     }
     if term.trim().is_empty() {
         return Err(Error::NotFound);
     }
     let search = Search::new(&term);
-    let mut hits = collect(all, |at, item| {
+    let fitting = collect(all, |at, item| {
         if item.deleted_date.is_some() || item.archived_date.is_some() {
             return None;
         }
         let key = ItemKey::of(item, keyring)?;
-        (search.fits(item, &key) && wanted.is_in(item, &key)).then(|| Hit::new(at, item, &key))
+        search.fits(item, &key).then(|| match is_restricted(item, restrictions) {
+            true => Fit::Restricted,
+            false if wanted.is_in(item, &key) => Fit::Hit(Hit::new(at, item, &key)),
+            false => Fit::Unwanted,
+        })
     });
+    if !fitting.is_empty() && fitting.iter().all(|fit| matches!(fit, Fit::Restricted)) {
+        return Err(Error::RestrictedType);
+    }
+    let mut hits: Vec<Hit> = fitting
+        .into_iter()
+        .filter_map(|fit| if let Fit::Hit(hit) = fit { Some(hit) } else { None })
+        .collect();
     if hits.len() > 1 {
         super::order::sort_by_place(&mut hits, |hit| (&hit.name, hit.username.as_ref().map(|u| u.as_str())));
         return Err(Error::Ambiguous(hits.into_iter().map(|hit| hit.id).collect()));
@@ -146,6 +173,19 @@ pub(crate) fn find_item(all: Sealed<'_>, keyring: &Keyring, term: &str, wanted: 
     let at = hits.pop().ok_or(Error::NotFound)?.at;
     let hit = all.get(at..=at).unwrap_or_default();
     collect(hit, |_, item| open_item(item, keyring)).pop().ok_or(Error::NotFound)
+}
+
+fn is_restricted(item: &EncCipher<'_>, restrictions: &Restrictions) -> bool {
+    restrictions.forbid(item.kind, item.organization_id.as_deref())
+}
+
+/// An item that a search finds.
+enum Fit {
+    /// Its type must not be seen.
+    Restricted,
+    /// It has not what is wanted.
+    Unwanted,
+    Hit(Hit),
 }
 
 /// What a list of several hits shows of each, and orders them by.

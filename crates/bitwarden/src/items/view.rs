@@ -19,11 +19,6 @@ impl ItemText {
     pub fn expose(&self) -> &str {
         &self.0
     }
-
-    /// Whether there is nothing but blanks.
-    pub fn is_blank(&self) -> bool {
-        self.0.trim().is_empty()
-    }
 }
 
 impl std::fmt::Debug for ItemText {

@@ -244,10 +244,25 @@ impl<'d> Account<'d> {
     /// Opens the user key with a session key. `None` when the vault is locked.
     ///
     /// # Errors
-    /// [`Error::BadState`].
+    /// [`Error::BadState`]; [`Error::ForeignKey`] when what is opened is another account's.
     pub fn open_with_session(&self, session: &SessionKey) -> Result<Option<UserKey>> {
+        Ok(self.session_keyring(session)?.map(|keyring| keyring.user().clone()))
+    }
+
+    /// The same with all keys.
+    pub(crate) fn session_keyring(&self, session: &SessionKey) -> Result<Option<Keyring>> {
         let entry: Option<String> = self.document.get(&keys::protected(self.id))?;
-        Ok(entry.and_then(|entry| session.open(&entry)))
+        let Some(user) = entry.and_then(|entry| session.open(&entry)) else { return Ok(None) };
+        let keyring = self.keyring(user)?;
+        if keyring.user_key_fits() { Ok(Some(keyring)) } else { Err(Error::ForeignKey) }
+    }
+
+    /// Whether the account's key comes from an organisation's Key Connector, so that there is no master password.
+    ///
+    /// # Errors
+    /// [`Error::BadState`].
+    pub fn uses_key_connector(&self) -> Result<bool> {
+        Ok(self.get(keys::KEY_CONNECTOR)?.unwrap_or(false))
     }
 
     /// All keys, given the user key.
@@ -313,6 +328,12 @@ impl<'d> Account<'d> {
     /// The encrypted collections.
     pub fn collections(&self) -> Option<&'d str> {
         self.document.raw(&keys::user(self.id, keys::COLLECTIONS))
+    }
+
+    /// The organisations' policies. A file that was written by an older program has the older map only.
+    pub(crate) fn policies(&self) -> Option<&'d str> {
+        let map = |name: &str| self.document.raw(&keys::user(self.id, name));
+        map(keys::POLICIES_NEW).or_else(|| map(keys::POLICIES))
     }
 
     /// The organisations.

@@ -1,5 +1,6 @@
 //! The folder and its file: found or made, locked like the official client locks, written whole or not at all.
 
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ const STALE: Duration = Duration::from_secs(10);
 /// Longer than that: who comes after a killed process waits, and is not turned away.
 const TRIES: u32 = 110;
 const PAUSE: Duration = Duration::from_millis(100);
+/// Links in a row that are followed; more are a circle.
+const MOST_LINKS: usize = 32;
 
 /// What had to be made on opening, for the two lines the official client prints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,9 +28,16 @@ pub struct Created {
 }
 
 /// A folder with a `data.json`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DataFolder {
     dir: PathBuf,
+    on_damage: fn(&Path),
+}
+
+impl fmt::Debug for DataFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataFolder").field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 impl DataFolder {
@@ -36,7 +46,7 @@ impl DataFolder {
     /// # Errors
     /// [`Error::Io`], [`Error::StateLocked`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<(Self, Created)> {
-        let folder = Self { dir: dir.into() };
+        let folder = Self { dir: dir.into(), on_damage: |_| {} };
         let mut created = Created::default();
         if !folder.dir.is_dir() {
             durward_files::create_private_dir(&folder.dir).map_err(Error::io(&folder.dir))?;
@@ -50,6 +60,12 @@ impl DataFolder {
             }
         }
         Ok((folder, created))
+    }
+
+    /// With somebody to tell when a file that is no JSON was put aside, and where to.
+    #[must_use]
+    pub fn telling(self, on_damage: fn(&Path)) -> Self {
+        Self { on_damage, ..self }
     }
 
     /// The folder's path.
@@ -107,17 +123,31 @@ impl DataFolder {
         if !bad.iter().all(u8::is_ascii_whitespace) {
             let kept = self.dir.join("data.json.bak");
             durward_files::write_private(&kept, &bad).map_err(Error::io(&kept))?;
+            (self.on_damage)(&kept);
         }
         Ok(Document::new())
     }
 
     fn write(&self, document: &Document) -> Result<()> {
-        let path = self.file();
+        let path = self.real_file();
         durward_files::write_private(&path, document.render().as_bytes()).map_err(Error::io(&path))
     }
 
+    /// Where the data is. A `data.json` may be a link into another folder: replacing the link would leave the entry
+    /// that a lock removes where it was, and the official client locks and writes behind the link.
+    fn real_file(&self) -> PathBuf {
+        let mut file = self.file();
+        for _ in 0..MOST_LINKS {
+            let Ok(target) = fs::read_link(&file) else { return file };
+            file = durward_files::folder_of(&file).join(target);
+        }
+        file
+    }
+
     fn lock(&self) -> Result<Lock> {
-        let path = self.dir.join("data.json.lock");
+        let mut path = self.real_file().into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
         for _ in 0..TRIES {
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Lock(path)),

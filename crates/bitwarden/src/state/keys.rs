@@ -35,6 +35,8 @@ pub(super) const AVATAR: &str = "avatar_avatarColor";
 pub(super) const ORGANIZATIONS: &str = "organizations_organizations";
 pub(super) const PROVIDERS: &str = "providers_providers";
 pub(super) const POLICIES: &str = "policies_policies";
+/// Those of accepted memberships, too; what the official program goes by since 2026.9.
+pub(super) const POLICIES_NEW: &str = "policies_policiesNew";
 pub(super) const FOLDERS: &str = "folder_folders";
 pub(super) const COLLECTIONS: &str = "collection_collections";
 pub(super) const CIPHERS: &str = "ciphers_ciphers";
@@ -103,6 +105,7 @@ pub(super) const LOGOUT_EVENTS: &[(&str, &str, &str)] = &[
     ("encryptedSend", "sendUserEncrypted", "disk"),
     ("domainSettings", "equivalentDomains", "disk"),
     ("policies", "policies", "disk"),
+    ("policies", "policiesNew", "disk"),
     ("sync", "lastSync", "disk"),
 ];
 

@@ -66,8 +66,10 @@ pub struct SyncRecord {
     pub organizations: ById,
     /// Providers by id.
     pub providers: ById,
-    /// Policies by id.
+    /// Policies of confirmed memberships by id.
     pub policies: ById,
+    /// Policies of accepted ones, too; empty when there are none, and then those on disk stay.
+    pub policies_new: ById,
     /// Folders by id.
     pub folders: ById,
     /// Collections by id.
@@ -158,6 +160,9 @@ impl Document {
             (keys::POLICIES, &sync.policies),
         ] {
             self.put(id, name, &InOrder(objects))?;
+        }
+        if !sync.policies_new.is_empty() {
+            self.put(id, keys::POLICIES_NEW, &InOrder(&sync.policies_new))?;
         }
         self.put(id, keys::DOMAINS, &json!([]))?;
         self.set_last_sync(id, now)

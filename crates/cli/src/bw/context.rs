@@ -1,12 +1,13 @@
 //! What every command may ask for: switches, the clock, the data folder, the session key, a client.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::SystemTime;
 
 use durward_bitwarden::api::{ClientInfo, Network, Platform};
 use durward_bitwarden::client::Client;
-use durward_bitwarden::crypto::SessionKey;
-use durward_bitwarden::state::{Created, DataFolder};
+use durward_bitwarden::crypto::{SessionKey, UserKey};
+use durward_bitwarden::state::{Account, Created, DataFolder};
 use durward_bitwarden::{Error, Result};
 use secrecy::SecretString;
 use time::OffsetDateTime;
@@ -71,14 +72,42 @@ impl Context {
         })?;
         let (folder, created) = DataFolder::open(dir)?;
         announce(&created);
-        Ok(folder)
+        Ok(folder.telling(tell_damage))
     }
 
-    /// A client over the data folder.
+    /// The data folder, for what needs none and leaves none behind.
+    pub(crate) fn folder_if_any(&self) -> Result<Option<DataFolder>> {
+        let there = data_dir().is_some_and(|dir| dir.join("data.json").exists());
+        if there { self.folder().map(Some) } else { Ok(None) }
+    }
+
+    /// A client over the data folder, for what needs no server. A certificate file that is not there must not keep a
+    /// vault from being locked.
     #[expect(clippy::unused_self, reason = "reads like its siblings")]
-    pub(crate) fn client(&self, folder: DataFolder) -> Result<Client> {
-        let info = ClientInfo { version: VERSION.to_owned(), platform: Platform::current() };
-        Ok(Client::new(folder, info, network()?))
+    pub(crate) fn client(&self, folder: DataFolder) -> Client {
+        Client::new(folder, info(), Network::default())
+    }
+
+    /// The same for what needs one.
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
+    pub(crate) fn online_client(&self, folder: DataFolder) -> Client {
+        Client::new(folder, info(), network())
+    }
+
+    /// What the session key opens, unless there is none or the vault is locked. An entry that belongs to another
+    /// account is thrown away.
+    pub(crate) fn user_key(&self, folder: &DataFolder, account: Account<'_>) -> Result<Option<UserKey>> {
+        let Some(session) = self.session() else { return Ok(None) };
+        match account.open_with_session(&session) {
+            Err(Error::ForeignKey) => self.discard(folder, &session).map(|()| None),
+            other => other,
+        }
+    }
+
+    /// Throws the session's entry away, and says so.
+    pub(crate) fn discard(&self, folder: &DataFolder, session: &SessionKey) -> Result<()> {
+        note("Invalid key, throwing away stored keys");
+        self.client(folder.clone()).discard_foreign_key(session)
     }
 }
 
@@ -91,14 +120,21 @@ pub(crate) fn online<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(work)
 }
 
-fn network() -> Result<Network> {
+fn info() -> ClientInfo {
+    ClientInfo { version: VERSION.to_owned(), platform: Platform::current() }
+}
+
+fn network() -> Network {
     let mut extra_roots = Vec::new();
-    if let Some(path) = env::get(env::EXTRA_CA) {
-        let pem = std::fs::read(&path)
-            .map_err(|e| Error::Configuration(format!("{} ({path}) cannot be read: {e}", env::EXTRA_CA)))?;
-        extra_roots.push(pem);
+    if let Some(path) = env::path(env::EXTRA_CA) {
+        match std::fs::read(&path) {
+            Ok(pem) => extra_roots.push(pem),
+            Err(e) => {
+                note(&format!("Warning: Ignoring extra certs from `{}`, load failed: {e}", path.display()));
+            }
+        }
     }
-    Ok(Network { extra_roots, proxy: env::PROXIES.iter().find_map(|name| env::get(name)) })
+    Network { extra_roots, proxy: env::PROXIES.iter().find_map(|name| env::get(name)) }
 }
 
 /// The first of: `bw-data` beside this program, the variable, the system's place.
@@ -107,20 +143,31 @@ fn data_dir() -> Option<PathBuf> {
     if let Some(dir) = beside.filter(|d| d.is_dir()) {
         return Some(dir);
     }
-    if let Some(dir) = env::get(env::DATA_DIR) {
+    if let Some(dir) = env::path(env::DATA_DIR) {
         return std::path::absolute(dir).ok();
     }
     let name = "Bitwarden CLI";
     if cfg!(target_os = "macos") {
-        return Some(PathBuf::from(env::get("HOME")?).join("Library/Application Support").join(name));
+        return Some(env::path("HOME")?.join("Library/Application Support").join(name));
     }
     if cfg!(windows) {
-        return Some(PathBuf::from(env::get("APPDATA")?).join(name));
+        return Some(env::path("APPDATA")?.join(name));
     }
-    if let Some(config) = env::get("XDG_CONFIG_HOME") {
-        return Some(PathBuf::from(config).join(name));
+    if let Some(config) = env::path("XDG_CONFIG_HOME") {
+        return Some(config.join(name));
     }
-    Some(PathBuf::from(env::get("HOME")?).join(".config").join(name))
+    Some(env::path("HOME")?.join(".config").join(name))
+}
+
+/// Once: a command reads the file more than once.
+fn tell_damage(kept: &Path) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        note(&format!(
+            "The data file is damaged and counts as empty. It was kept as \"{}\".",
+            kept.display()
+        ));
+    });
 }
 
 fn announce(created: &Created) {

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     harden();
     let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     match parse::parse(&args) {
-        Parsed::Version => output::plain(spec::VERSION),
+        Parsed::Version => output::version(),
         Parsed::Help(command) => output::text(&help::render(command)),
         Parsed::NoCommand => output::usage(&format!("{}\n", help::render(None).trim_end())),
         Parsed::Usage(message) => output::usage(&message),

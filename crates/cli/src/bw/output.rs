@@ -22,8 +22,8 @@ pub(crate) enum Response {
     Text(SecretString),
     /// Objects as JSON, as they are and as they stand in an envelope.
     Json { compact: Zeroizing<String>, pretty: Zeroizing<String>, kind: Kind },
-    /// Nothing to say.
-    Nothing,
+    /// A value that there is none of: nothing to print, null in an envelope.
+    NoText,
     /// What went wrong; ids of an ambiguous search beside it.
     Failure { message: String, ids: Option<Vec<String>> },
 }
@@ -110,7 +110,7 @@ fn plain_text(context: &Context, response: &Response) -> Option<Zeroizing<String
         Response::Json { compact, pretty, .. } => {
             Some(if context.pretty { pretty.clone() } else { compact.clone() })
         }
-        Response::Nothing | Response::Failure { .. } => None,
+        Response::NoText | Response::Failure { .. } => None,
     }
 }
 
@@ -139,6 +139,7 @@ fn envelope(context: &Context, response: &Response) -> Zeroizing<String> {
             let map = vec![("object", json!("string")), ("data", json!(text.expose_secret()))];
             serde_json::to_string(&Members(map)).unwrap_or_default()
         }
+        Response::NoText => r#"{"object":"string","data":null}"#.to_owned(),
         Response::Json { compact, kind: Kind::List, .. } => {
             format!("{{\"object\":\"list\",\"data\":{}}}", **compact)
         }
@@ -146,7 +147,6 @@ fn envelope(context: &Context, response: &Response) -> Zeroizing<String> {
             format!("{{\"object\":\"template\",\"template\":{}}}", **compact)
         }
         Response::Json { compact, kind: Kind::Object, .. } => compact.to_string(),
-        Response::Nothing => return Zeroizing::new("{\"success\":true}".to_owned()),
     };
     let whole = Zeroizing::new(format!("{{\"success\":true,\"data\":{whole}}}"));
     if context.pretty { indent(&whole) } else { whole }
@@ -213,9 +213,9 @@ impl Serialize for Members {
     }
 }
 
-/// Prints a line on standard output.
-pub(crate) fn plain(text: &str) -> ExitCode {
-    out(text);
+/// Prints the version, with a line end wherever it goes: the official program's parser prints it, not the program.
+pub(crate) fn version() -> ExitCode {
+    let _ = writeln!(std::io::stdout().lock(), "{}", crate::spec::VERSION);
     ExitCode::SUCCESS
 }
 

@@ -97,7 +97,10 @@ pub(crate) const COMMANDS: &[Command] = &[
             PASSWORD_SOURCES[0],
             PASSWORD_SOURCES[1],
             flag("remember", "Do not ask for a second step on this device for 30 days."),
-            flag("check", "Check login status; with credentials, check them and store nothing."),
+            flag(
+                "check",
+                "Check login status; with an address and a password, or with --apikey, check those and store nothing.",
+            ),
         ],
         notes: &[
             "A password on the command line can be seen by other users; prefer the prompt,\n    `--passwordfile` or `--passwordenv`.",

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use durward_testkit::bitwarden::Flavour;
 
-use crate::bw_harness::{Desk, EMAIL, PASSWORD, Program};
+use crate::bw_harness::{Desk, EMAIL, PASSWORD, Program, account};
+use crate::bw_policy::policy;
 
 const USER: &str = "user_0bc87994-7c15-4960-806d-6e807fed6694_";
 
@@ -18,8 +19,15 @@ fn keys(desk: &Desk) -> Vec<String> {
 
 #[test]
 fn a_login_leaves_the_same_keys_as_the_official_one() {
-    let (ours, _) = Desk::logged_in(Flavour::Official);
-    let theirs = Desk::new(Flavour::Official);
+    let desk = || {
+        let mut account = account();
+        // Of types the two programs know nothing to do about.
+        account.policies = vec![policy(8, &serde_json::json!({"autoEnrollEnabled": true}))];
+        account.policies_new = Some(vec![policy(10, &serde_json::Value::Null)]);
+        Desk::with(Flavour::Official, vec![account])
+    };
+    let (ours, theirs) = (desk(), desk());
+    ours.login();
     let said = theirs.run_as(Program::Official("2026.9.0"), &["login", EMAIL, PASSWORD, "--raw"], &[]);
     assert_eq!(said.code, 0, "{said:?}");
     let optional = format!("{USER}crypto_localUserDataKey"); // made by their library, read by nothing of ours
@@ -38,12 +46,23 @@ fn a_login_leaves_the_same_keys_as_the_official_one() {
         "crypto_providerKeys",
         "providers_providers",
         "policies_policies",
+        "policies_policiesNew",
         "encryptedSend_sendUserEncrypted",
         "domainSettings_equivalentDomains",
         "avatar_avatarColor",
     ] {
         let key = format!("{USER}{name}");
         assert_eq!(ours[&key], theirs[&key], "{name}");
+    }
+    // The official logout wipes what is registered.
+    for event in ["logout", "lock"] {
+        let registered = |data: &serde_json::Value| {
+            let events = data[format!("global_clearEvent_{event}")].as_array().unwrap().clone();
+            let mut events: Vec<String> = events.iter().map(ToString::to_string).collect();
+            events.sort();
+            events
+        };
+        assert_eq!(registered(&ours), registered(&theirs), "{event}");
     }
     // Items have the same members, though other contents.
     let shape = |data: &serde_json::Value| {
@@ -131,10 +150,70 @@ fn other_layouts_and_damaged_files() {
     assert_eq!(desk.run(&["config", "server", "https://a.example"]).code, 0);
     assert_eq!(desk.data_json()["stateVersion"], 82, "a number that is good enough stays");
     write("{\"cut off");
-    assert_eq!(desk.run(&["status"]).code, 0);
+    let said = desk.run(&["status"]);
+    assert_eq!(said.code, 0);
+    let kept = desk.data().join("data.json.bak");
+    assert_eq!(
+        said.stderr,
+        format!("The data file is damaged and counts as empty. It was kept as \"{}\".\n", kept.display())
+    );
     assert_eq!(fs::read_to_string(desk.data().join("data.json.bak")).unwrap(), "{\"cut off");
     write("{\"stateVersion\":85,\"global_account_activeAccountId\":5}");
     assert!(desk.run(&["status"]).stderr.contains("global_account_activeAccountId"));
+}
+
+/// Dotfiles are often links; the entry of the session key must go where it is, not from beside the link.
+#[test]
+fn a_linked_data_file_is_changed_where_it_is() {
+    let (desk, key) = Desk::logged_in(Flavour::Vaultwarden);
+    let (file, elsewhere) = (desk.data().join("data.json"), desk.path().join("dotfiles"));
+    fs::create_dir(&elsewhere).unwrap();
+    fs::rename(&file, elsewhere.join("real.json")).unwrap();
+    std::os::unix::fs::symlink("../dotfiles/link.json", &file).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("real.json"), elsewhere.join("link.json")).unwrap();
+    let check = || desk.run_env(&["unlock", "--check"], &[("BW_SESSION", &key)]).code;
+    assert_eq!(check(), 0);
+    assert_eq!(desk.run(&["lock"]).code, 0);
+    assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
+    assert!(!fs::read_to_string(elsewhere.join("real.json")).unwrap().contains("__PROTECTED__"));
+    assert_eq!(check(), 1);
+    // The official program's lock is behind the link, too.
+    let lock = elsewhere.join("real.json.lock");
+    fs::create_dir(&lock).unwrap();
+    let child = desk.command(Program::Ours).arg("lock").spawn().unwrap();
+    fs::remove_dir(&lock).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    // A link to nothing is filled, not replaced.
+    fs::remove_file(elsewhere.join("real.json")).unwrap();
+    assert_eq!(desk.run(&["status"]).code, 0);
+    assert!(elsewhere.join("real.json").is_file());
+    assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
+}
+
+/// The entry opens, and what it holds is not this account's key: the official program throws it away.
+#[test]
+fn a_stored_key_of_another_account_is_thrown_away() {
+    let (desk, key) = Desk::logged_in(Flavour::Official);
+    let file = desk.data().join("data.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let state =
+        desk.data_json()[format!("{USER}crypto_accountCryptographicState")]["V1"]["private_key"].clone();
+    let state = state.as_str().unwrap();
+    let other = durward_bitwarden::crypto::UserKey::generate().encrypt_bytes(b"no key at all").unwrap();
+    let own = desk.server.world().accounts[0].user_key().encrypt_bytes(b"no PKCS #8 at all").unwrap();
+    for private in [other, own] {
+        for args in [&["status"][..], &["unlock", "--check"], &["list", "folders"]] {
+            let bent = text.replace(state, &private);
+            std::io::Write::write_all(&mut fs::File::create(&file).unwrap(), bent.as_bytes()).unwrap();
+            let said = desk.run_env(args, &[("BW_SESSION", &key)]);
+            assert!(
+                said.stderr.starts_with("Invalid key, throwing away stored keys\n"),
+                "{args:?}: {said:?}"
+            );
+            assert!(!said.stdout.contains("\"unlocked\""), "{args:?}: {said:?}");
+            assert!(!fs::read_to_string(&file).unwrap().contains("__PROTECTED__"), "{args:?}");
+        }
+    }
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn mistakes_on_the_command_line() {
     let said = desk.run(&["create", "item", "--odd", "x"]);
     assert_eq!(said.code, 1);
     assert!(said.stderr.contains("Use Bitwarden's own command line"), "{said:?}");
-    assert_eq!(desk.run(&["--version"]), out("2026.9.0"));
+    assert_eq!(desk.run(&["--version"]), out("2026.9.0\n"));
     assert_eq!(desk.run(&["encode"]), out(""));
 }
 
@@ -244,13 +244,19 @@ fn a_proxy_is_used_for_every_call() {
     use std::io::BufRead as _;
     let (desk, _) = Desk::logged_in(Flavour::Vaultwarden);
     let calls = desk.server.calls().len();
-    for variable in ["https_proxy", "http_proxy"] {
+    // Of the two the official program takes the first.
+    let idle = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let idle = format!("http://{}", idle.local_addr().unwrap());
+    for (variable, other) in
+        [("http_proxy", Some("https_proxy")), ("https_proxy", None), ("HTTPS_PROXY", None)]
+    {
         let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", proxy.local_addr().unwrap());
         let mut child = desk
             .command(crate::bw_harness::Program::Ours)
             .arg("sync")
             .env(variable, &address)
+            .envs(other.map(|other| (other, &idle)))
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
@@ -261,6 +267,67 @@ fn a_proxy_is_used_for_every_call() {
         assert!(!child.wait().unwrap().success());
     }
     assert_eq!(desk.server.calls().len(), calls, "nothing went past the proxy");
+}
+
+/// A certificate file that is not there keeps no vault open.
+#[test]
+fn extra_certificates_that_cannot_be_read_are_ignored() {
+    let (desk, key) = Desk::logged_in(Flavour::Vaultwarden);
+    let env = [("NODE_EXTRA_CA_CERTS", "/nowhere/ca.pem"), ("BW_SESSION", key.as_str())];
+    let warning = "Warning: Ignoring extra certs from `/nowhere/ca.pem`, load failed: ";
+    let said = desk.run_env(&["sync", "-f"], &env);
+    assert!(said.stderr.starts_with(warning), "{said:?}");
+    assert!(said.stderr.contains("Syncing failed: Cannot connect to server."), "{said:?}");
+    assert_eq!(desk.run_env(&["unlock", "--check"], &env), out("Vault is unlocked!"));
+    assert_eq!(desk.run_env(&["lock"], &env), out("Your vault is locked."));
+    assert_eq!(desk.run_env(&["unlock", "--check"], &env), err("Vault is locked."));
+    assert_eq!(desk.run_env(&["unlock", PASSWORD, "--raw"], &env).code, 0);
+    assert_eq!(desk.run_env(&["logout"], &env), out("You have logged out."));
+}
+
+/// `openssl req -x509` makes certificates that call themselves CAs; such a server is believed when it is named.
+#[test]
+fn a_server_whose_certificate_signs_itself() {
+    let server = durward_testkit::bitwarden::BitwardenServer::start_self_signed(
+        Flavour::Vaultwarden,
+        vec![crate::bw_harness::account()],
+    );
+    let desk = Desk::at(server);
+    assert_eq!(desk.login().len(), 88);
+    assert_eq!(desk.run(&["logout"]).code, 0);
+    let said = desk.run_env(&["login", EMAIL, PASSWORD], &[("NODE_EXTRA_CA_CERTS", "")]);
+    assert!(said.stderr.contains("Cannot connect to server."), "{said:?}");
+}
+
+#[test]
+fn empty_values_are_none() {
+    let (desk, key) = Desk::logged_in(Flavour::Vaultwarden);
+    let run = |args: &[&str]| desk.run_env(args, &[("BW_SESSION", key.as_str())]).stdout;
+    for option in ["--folderid", "--collectionid", "--organizationid", "--search", "--url"] {
+        assert_eq!(run(&["list", "items", option, ""]), run(&["list", "items"]), "{option}");
+    }
+    assert_eq!(run(&["list", "collections", "--organizationid", ""]), run(&["list", "collections"]));
+    assert_eq!(run(&["encode", "--response"]), r#"{"success":true,"data":{"object":"string","data":""}}"#);
+    let file = desk.data().join("data.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let last = desk.data_json()["user_0bc87994-7c15-4960-806d-6e807fed6694_sync_lastSync"].to_string();
+    std::io::Write::write_all(&mut fs::File::create(&file).unwrap(), text.replace(&last, "null").as_bytes())
+        .unwrap();
+    assert_eq!(
+        run(&["sync", "--last", "--response"]),
+        r#"{"success":true,"data":{"object":"string","data":null}}"#
+    );
+    assert_eq!(run(&["sync", "--last"]), "");
+}
+
+#[test]
+fn a_data_folder_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let desk = Desk::new(Flavour::Vaultwarden);
+    let folder = desk.path().join(std::ffi::OsStr::from_bytes(b"d\xffta"));
+    let mut command = desk.command(crate::bw_harness::Program::Ours);
+    let output = command.arg("status").env("BITWARDENCLI_APPDATA_DIR", &folder).output().unwrap();
+    assert!(output.status.success() && folder.join("data.json").is_file());
 }
 
 #[test]

@@ -46,7 +46,10 @@ impl Desk {
     }
 
     pub(crate) fn with(flavour: Flavour, accounts: Vec<Account>) -> Self {
-        let server = BitwardenServer::start(flavour, accounts);
+        Self::at(BitwardenServer::start(flavour, accounts))
+    }
+
+    pub(crate) fn at(server: BitwardenServer) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
         let mut ca = fs::File::create(folder.path().join("ca.pem")).unwrap();

@@ -241,3 +241,25 @@ fn both_send_the_same_login() {
     }
     assert_eq!(seen[0], seen[1]);
 }
+
+/// What a login or a sync with one leaves on disk binds the other.
+#[test]
+fn policies_bind_whichever_program_reads() {
+    let restricted = "Access to this item type is restricted by organizational policy.";
+    for (writes, reads) in [(Program::Ours, NEW), (NEW, Program::Ours)] {
+        let mut account = account();
+        account.policies = vec![crate::bw_policy::policy(15, &serde_json::json!([1]))];
+        let desk = Desk::with(Flavour::Official, vec![account]);
+        let key = session(&desk, writes, &["login", EMAIL, PASSWORD, "--raw"]);
+        let env = [("BW_SESSION", key.as_str())];
+        let said = desk.run_as(reads, &["get", "password", "plain"], &env);
+        assert_eq!((said.code, said.stderr.as_str()), (1, restricted), "{reads:?}");
+        let said = desk.run_as(reads, &["list", "items", "--search", "plain"], &env);
+        assert_eq!(said.stdout, "[]", "{reads:?}");
+        assert_eq!(
+            desk.run_as(reads, &["get", "notes", "secure"], &env).stdout,
+            "a note's text",
+            "{reads:?}"
+        );
+    }
+}

@@ -297,17 +297,24 @@ fn the_key_id_goes_to_servers_that_take_it() {
     );
 }
 
-/// Plays the browser: takes the address from standard error and comes back with a code.
+/// As [`sso_with`], with nothing typed.
 fn sso(desk: &Desk, args: &[&str], bend: impl Fn(&str) -> String) -> (i32, String, String) {
+    sso_with(desk, args, bend, "")
+}
+
+/// Plays the browser: takes the address from standard error and comes back with a code.
+fn sso_with(desk: &Desk, args: &[&str], bend: impl Fn(&str) -> String, typed: &str) -> (i32, String, String) {
     let mut child = desk
         .command(Program::Ours)
         .args(args)
         .env_remove("BW_NOINTERACTION")
         .env("PATH", "/nowhere")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     let url = loop {
@@ -358,6 +365,59 @@ fn single_sign_on() {
     // Without questions the switch is ignored, as the official client does.
     assert_eq!(desk.run(&["logout"]).code, 0);
     assert_eq!(desk.run(&["login", EMAIL, PASSWORD, "--sso", "--raw"]).stdout.len(), 88);
+}
+
+#[test]
+fn a_second_factor_after_single_sign_on() {
+    let desk = with_factors(&[(1, CODE)], Flavour::Official);
+    let args = ["login", "--sso", "acme", "--remember"];
+    let (code, _, said) = sso_with(&desk, &args, str::to_owned, &format!("{CODE}\n"));
+    assert_eq!(code, 0, "{said}");
+    // Nobody typed an address: the server told it, and the token that stands for the password.
+    let world = desk.server.world();
+    assert_eq!(world.mailed, [EMAIL]);
+    let mailed: serde_json::Value =
+        serde_json::from_str(&world.last("/two-factor/send-email-login").unwrap().body).unwrap();
+    assert_eq!(mailed["email"], EMAIL);
+    assert!(mailed["ssoEmail2FaSessionToken"].as_str().unwrap().starts_with("sso-"));
+    drop(world);
+    // The device is remembered under the account's address, also for a login by password.
+    assert_eq!(desk.run(&["logout"]).code, 0);
+    assert_eq!(desk.run(&["login", EMAIL, PASSWORD, "--raw"]).code, 0);
+}
+
+#[test]
+fn single_sign_on_that_ends_nowhere() {
+    let mut reset = account();
+    reset.force_reset = true;
+    let desk = Desk::with(Flavour::Official, vec![reset]);
+    let (code, _, said) = sso(&desk, &["login", "--sso", "acme"], str::to_owned);
+    assert_eq!(code, 1);
+    assert!(said.contains("An organization administrator recently changed your master password."), "{said}");
+    assert_eq!(desk.run(&["login", "--check"]).stderr, "You are not logged in.");
+
+    for (options, text) in [
+        (
+            json!({"HasMasterPassword": false, "TrustedDeviceOption": {"HasAdminApproval": true}}),
+            "accounts using trusted device encryption. Log in through the web vault, desktop app,",
+        ),
+        (
+            json!({"HasMasterPassword": false, "WebAuthnPrfOption": {"EncryptedPrivateKey": "2.x"}}),
+            "accounts using PRF passkey decryption. Log in through the web vault or browser extension.",
+        ),
+        (
+            json!({"HasMasterPassword": false}),
+            "In order to log in with SSO from the CLI, you must first log in through the web vault, the desktop,",
+        ),
+    ] {
+        let mut account = account();
+        account.decryption = Some(options);
+        let desk = Desk::with(Flavour::Official, vec![account]);
+        let (code, _, said) = sso(&desk, &["login", "--sso", "acme"], str::to_owned);
+        assert_eq!(code, 1);
+        assert!(said.contains(text), "{said}");
+        assert_eq!(desk.run(&["login", "--check"]).stderr, "You are not logged in.");
+    }
 }
 
 #[test]

@@ -71,6 +71,23 @@ fn a_locked_vault_is_opened_for_one_command() {
 }
 
 #[test]
+fn an_api_secret_is_not_shown_and_encode_waits_for_nobody() {
+    let desk = Desk::new(Flavour::Official);
+    let (id, secret) = desk.server.world().accounts[0].api_key.clone();
+    let mut session = start(&desk, &["login", "--apikey"]);
+    session.exp_string("? client_id: ").unwrap();
+    session.send_line(&id).unwrap();
+    session.exp_string("? client_secret: [input is hidden] ").unwrap();
+    session.send_line(&secret).unwrap();
+    let before = session.exp_string("You are logged in!").unwrap();
+    assert!(!before.contains(&secret), "{before}");
+    session.exp_eof().unwrap();
+    let mut session = start(&desk, &["encode"]);
+    session.exp_string("No stdin was piped in.").unwrap();
+    session.exp_eof().unwrap();
+}
+
+#[test]
 fn logout_asks_first() {
     let (desk, _) = Desk::logged_in(Flavour::Vaultwarden);
     let mut session = start(&desk, &["logout"]);

@@ -8,6 +8,7 @@ mod bw_harness;
 mod bw_interop;
 mod bw_login;
 mod bw_memory;
+mod bw_policy;
 mod bw_provider;
 mod bw_terminal;
 mod bw_vaultwarden;

@@ -212,7 +212,13 @@ async fn token(State(world): State<Shared>, body: Bytes) -> Response {
             let Some(account) = world.accounts.iter().find(|a| a.spec.id == id).cloned() else {
                 return answer(400, json!({"error": "invalid_grant"}));
             };
-            grant(&mut world, &account, true, false)
+            if let Some(refused) = second_factor(&mut world, &account, &form) {
+                // The code can be asked for again, with the factor.
+                let code = (account.spec.id.clone(), challenge);
+                world.sso_codes.insert(field("code").to_owned(), code);
+                return refused;
+            }
+            grant(&mut world, &account, true, field("twoFactorRemember") == "1")
         }
         _ => answer(400, json!({"error": "unsupported_grant_type"})),
     }
@@ -247,6 +253,7 @@ fn second_factor(world: &mut World, account: &Account, form: &HashMap<String, St
     if account.two_factor.is_empty() {
         return None;
     }
+    let by_sso = form.get("grant_type").is_some_and(|g| g == "authorization_code");
     let provider = form.get("twoFactorProvider").and_then(|p| p.parse::<u8>().ok());
     let code = form.get("twoFactorToken");
     if let (Some(5), Some(code)) = (provider, code)
@@ -265,7 +272,8 @@ fn second_factor(world: &mut World, account: &Account, form: &HashMap<String, St
         return Some(answer(
             400,
             json!({"error": "invalid_grant", "error_description": "Two factor required.",
-                   "TwoFactorProviders": ids, "TwoFactorProviders2": more,
+                   "TwoFactorProviders": ids, "TwoFactorProviders2": more, "Email": account.spec.email,
+                   "SsoEmail2faSessionToken": by_sso.then(|| sso_token(account)),
                    "MasterPasswordPolicy": {"Object": "masterPasswordPolicy"}}),
         ));
     };
@@ -288,6 +296,11 @@ fn second_factor(world: &mut World, account: &Account, form: &HashMap<String, St
             Flavour::Official => "Two-step token is invalid. Try again.",
         },
     ))
+}
+
+/// What stands for the password when a code is to be mailed after SSO.
+fn sso_token(account: &Account) -> String {
+    format!("sso-{}", account.spec.id)
 }
 
 fn grant(world: &mut World, account: &Account, with_refresh: bool, remember: bool) -> Response {
@@ -317,6 +330,9 @@ fn grant(world: &mut World, account: &Account, with_refresh: bool, remember: boo
             "KeyConnectorOption": connector, "Object": "userDecryptionOptions",
         },
     });
+    if let Some(options) = &account.decryption {
+        body["UserDecryptionOptions"] = options.clone();
+    }
     if let Some(refresh) = refresh {
         body["refresh_token"] = Value::String(refresh);
     }
@@ -332,7 +348,10 @@ async fn send_email(State(world): State<Shared>, body: Bytes) -> Response {
     let email = asked["email"].as_str().unwrap_or_default().to_owned();
     let hash = asked["masterPasswordHash"].as_str();
     match world.by_email(&email) {
-        Some(account) if hash == Some(account.password_hash.as_str()) => {
+        Some(account)
+            if hash == Some(account.password_hash.as_str())
+                || asked["ssoEmail2FaSessionToken"] == sso_token(account).as_str() =>
+        {
             world.mailed.push(email);
             StatusCode::OK.into_response()
         }
@@ -383,7 +402,7 @@ async fn sync(State(world): State<Shared>, headers: HeaderMap) -> Response {
         json!({
             "profile": profile_of(account), "folders": account.contents.folders,
             "collections": account.contents.collections, "ciphers": account.contents.ciphers,
-            "policies": [], "sends": [], "domains": null, "object": "sync",
+            "policies": account.policies, "policiesNew": account.policies_new, "sends": [], "domains": null, "object": "sync",
             "userDecryption": if account.key_connector.is_none() { decryption } else { json!({"userKeyId": account.key_id}) },
         }),
     )
@@ -457,7 +476,7 @@ fn organization(account: &Account) -> Value {
     let mut entry: serde_json::Map<String, Value> = flags(ORGANIZATION_HAS, true);
     entry.extend::<serde_json::Map<String, Value>>(flags(ORGANIZATION_HAS_NOT, false));
     let rest = json!({
-        "id": account.contents.org_id, "name": "Test Org", "key": account.contents.org_key, "status": 2, "type": 0,
+        "id": account.contents.org_id, "name": "Test Org", "key": account.contents.org_key, "status": 2, "type": account.role,
         "seats": 20, "maxCollections": null, "maxStorageGb": 32767, "identifier": null, "permissions": permissions,
         "userId": account.spec.id, "organizationUserId": "93f6a50c-7c2c-46c1-b31c-2dd7c39a8bf6",
         "providerId": null, "providerName": null, "providerType": null, "familySponsorshipFriendlyName": null,

@@ -35,12 +35,23 @@ impl BitwardenServer {
     ///
     /// # Panics
     /// When no port or no certificate can be had.
-    #[allow(clippy::expect_used, reason = "a test cannot go on without its server")]
     pub fn start(flavour: Flavour, accounts: Vec<Account>) -> Self {
+        Self::start_as(&tls::Identity::generate(), flavour, accounts)
+    }
+
+    /// The same with a certificate that signs itself and calls itself a CA.
+    ///
+    /// # Panics
+    /// As [`BitwardenServer::start`].
+    pub fn start_self_signed(flavour: Flavour, accounts: Vec<Account>) -> Self {
+        Self::start_as(&tls::Identity::self_signed(), flavour, accounts)
+    }
+
+    #[allow(clippy::expect_used, reason = "a test cannot go on without its server")]
+    fn start_as(tls: &tls::Identity, flavour: Flavour, accounts: Vec<Account>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener without blocking");
         let address = listener.local_addr().expect("the listener's address");
-        let tls = tls::Identity::generate();
         let base = format!("https://localhost:{}", address.port());
         let world = Arc::new(Mutex::new(World::new(flavour, base, accounts)));
         let router = handlers::router(Arc::clone(&world));

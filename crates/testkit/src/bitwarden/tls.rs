@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum_server::tls_rustls::RustlsConfig;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// A server's certificate with the CA that signed it.
@@ -29,18 +31,17 @@ impl Identity {
         leaf.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         leaf.distinguished_name.push(DnType::CommonName, "localhost");
         let cert = leaf.signed_by(&key, &issuer).expect("a certificate");
+        Self { ca_pem: ca_cert.pem(), config: serving(&cert, &key) }
+    }
 
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let server = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("protocol versions")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![cert.der().clone()],
-                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-            )
-            .expect("a usable certificate");
-        Self { ca_pem: ca_cert.pem(), config: RustlsConfig::from_config(Arc::new(server)) }
+    /// A certificate that signs itself and calls itself a CA, as `openssl req -x509` makes it.
+    pub(super) fn self_signed() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        let cert = params.self_signed(&key).expect("a certificate");
+        Self { ca_pem: cert.pem(), config: serving(&cert, &key) }
     }
 
     pub(super) fn ca_pem(&self) -> &str {
@@ -50,4 +51,19 @@ impl Identity {
     pub(super) fn config(&self) -> RustlsConfig {
         self.config.clone()
     }
+}
+
+#[allow(clippy::expect_used, reason = "a test cannot go on without its certificates")]
+fn serving(cert: &Certificate, key: &KeyPair) -> RustlsConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![cert.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )
+        .expect("a usable certificate");
+    RustlsConfig::from_config(Arc::new(server))
 }

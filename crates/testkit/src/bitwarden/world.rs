@@ -83,6 +83,14 @@ pub struct Account {
     pub key_connector: Option<String>,
     /// What the organisations demand of the password.
     pub policy: Value,
+    /// `policies` of a sync.
+    pub policies: Vec<Value>,
+    /// `policiesNew` of a sync, from servers that send it.
+    pub policies_new: Option<Vec<Value>>,
+    /// The account's role in the organisation: 0 owner, 1 administrator, 2 user.
+    pub role: u8,
+    /// `UserDecryptionOptions` to give instead of the right ones.
+    pub decryption: Option<Value>,
     /// Whether an administrator changed the password.
     pub force_reset: bool,
     /// Whether the organisation demands SSO.
@@ -127,6 +135,10 @@ impl Account {
             api_key: (format!("user.{}", spec.id), "api-secret-0123456789".to_owned()),
             key_connector: None,
             policy: json!({"object": "masterPasswordPolicy"}),
+            policies: Vec::new(),
+            policies_new: None,
+            role: 0,
+            decryption: None,
             force_reset: false,
             sso_required: None,
             premium: true,

@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context) -> Result<Response> {
     {
         return Err(Error::AlreadyLoggedIn(account.email()?));
     }
-    let client = context.client(folder)?;
+    let client = context.online_client(folder);
     let method = match context.invocation.value("method").map(method) {
         Some(None) => return Ok(Response::failure("Invalid two-step login method.")),
         Some(method) => method,
@@ -148,16 +148,16 @@ async fn first_sync(context: &Context, server: &Online<'_>) -> Result<()> {
 }
 
 fn by_api_key(context: &Context, client: &Client, check: bool) -> Result<Response> {
-    let asked = |variable: &str, question: &str| match env::get(variable) {
+    let asked = |variable: &str, ask: &dyn Fn() -> Result<SecretString>| match env::get(variable) {
         Some(value) => Ok(SecretString::from(value)),
         None if context.no_interaction => Ok(SecretString::from("")),
-        None => prompt::line(question).map(SecretString::from),
+        None => ask(),
     };
-    let client_id = asked(env::CLIENT_ID, "client_id:")?;
+    let client_id = asked(env::CLIENT_ID, &|| prompt::line("client_id:").map(SecretString::from))?;
     if client_id.expose_secret().trim().is_empty() {
         return Ok(Response::failure("client_id is required."));
     }
-    let secret = asked(env::CLIENT_SECRET, "client_secret:")?;
+    let secret = asked(env::CLIENT_SECRET, &|| prompt::secret("client_secret:"))?;
     if secret.expose_secret().is_empty() {
         return Ok(Response::failure("client_secret is required."));
     }
@@ -196,7 +196,18 @@ async fn by_sso(
         Next::Said(response) => return Ok(response),
         Next::Sso(_) => return Ok(Response::failure("Login failed.")),
     };
+    if answer.force_password_reset {
+        return Ok(Response::failure(RESET));
+    }
+    let remember = answer.remember_token.clone();
     let session = server.store_sso_login(*answer, context.now()).await?;
+    if let Some(token) = remember {
+        // Nobody typed an address; the account says which it is.
+        client.folder().update(|document| {
+            let email = document.account()?.ok_or(Error::NotLoggedIn)?.email()?;
+            document.set_remember_token(&email, Some(&token))
+        })?;
+    }
     first_sync(context, &server).await?;
     Ok(match session {
         Some(session) => session_message(LOGGED_IN, &session),
@@ -257,7 +268,12 @@ impl Steps<'_> {
                 Err(response) => return Ok(Next::Said(response)),
             };
             if provider == TwoFactorProvider::Email && self.context.invocation.value("code").is_none() {
-                let email = login.map_or("", PasswordLogin::email);
+                let named = challenge.account_email.as_deref();
+                let Some(email) = login.map(PasswordLogin::email).or(named) else {
+                    return Ok(Next::Said(Response::failure(
+                        "The server does not say which address the code goes to. Log in with the address and the master password, or choose another method with `--method`.",
+                    )));
+                };
                 self.server.send_email_code(email, login, challenge).await?;
             }
             (outcome, factor) = match self.with_code(provider, &ask).await? {

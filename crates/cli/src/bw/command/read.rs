@@ -34,6 +34,9 @@ const OBJECTS: [&str; 15] = [
     "send",
 ];
 
+/// There is no master password to ask for.
+const LOCKED_BY_CONNECTOR: &str = "Your vault is locked. You must unlock your vault using your session key.\nIf you do not have your session key, you can get a new one by logging out and logging in again.";
+
 /// Several objects.
 pub(super) fn list(context: &Context) -> Result<Response> {
     let object = context.arg(0).unwrap_or_default();
@@ -43,7 +46,7 @@ pub(super) fn list(context: &Context) -> Result<Response> {
     if LISTS_ELSEWHERE.contains(&object) {
         return Ok(not_here(&format!("list {object}")));
     }
-    let option = |name: &str| context.invocation.value(name).map(str::to_owned);
+    let option = |name: &str| context.invocation.value(name).filter(|v| !v.is_empty()).map(str::to_owned);
     let filter = ItemFilter {
         search: option("search"),
         url: option("url"),
@@ -120,15 +123,21 @@ fn login<'i>(
 
 /// Runs over the open vault: with the session key, else with the master password where that may be asked for.
 fn with_vault(context: &Context, work: impl FnOnce(&Vault<'_>) -> Result<Response>) -> Result<Response> {
-    let document = context.folder()?.read()?;
+    let folder = context.folder()?;
+    let document = folder.read()?;
     let account = document.account()?.ok_or(Error::NotLoggedIn)?;
-    if let Some(session) = context.session()
-        && let Ok(vault) = Vault::with_session(&document, &session)
-    {
-        return work(&vault);
+    if let Some(session) = context.session() {
+        match Vault::with_session(&document, &session) {
+            Err(Error::Locked) => {}
+            Err(Error::ForeignKey) => context.discard(&folder, &session)?,
+            vault => return work(&vault?),
+        }
     }
     if context.no_interaction {
         return Err(Error::Locked);
+    }
+    if account.uses_key_connector()? {
+        return Ok(Response::failure(LOCKED_BY_CONNECTOR));
     }
     let password = match password::find(context, None)? {
         Source::Given(password) => password,

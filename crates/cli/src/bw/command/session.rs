@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use durward_bitwarden::state::{Account, DataFolder};
 use durward_bitwarden::{Error, Result};
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ pub(super) fn unlock(context: &Context) -> Result<Response> {
     let document = folder.read()?;
     let account = document.account()?.ok_or(Error::NotLoggedIn)?;
     if context.invocation.has("check") {
-        return check(context, &account);
+        return check(context, &folder, account);
     }
     let password = match password::find(context, context.arg(0))? {
         Source::Given(password) => password,
@@ -32,12 +33,12 @@ pub(super) fn unlock(context: &Context) -> Result<Response> {
     let id = account.id().to_owned();
     // The file is read again under the lock; a large vault need not be in memory twice.
     drop((password, document));
-    let key = context.client(folder)?.start_session(&id, &user, context.now())?;
+    let key = context.client(folder).start_session(&id, &user, context.now())?;
     Ok(session_message("Your vault is now unlocked!", &key))
 }
 
 /// With a password: is it right? Without: does the session key open the vault?
-fn check(context: &Context, account: &durward_bitwarden::state::Account<'_>) -> Result<Response> {
+fn check(context: &Context, folder: &DataFolder, account: Account<'_>) -> Result<Response> {
     match password::named(context, context.arg(0)) {
         Source::Given(password) => {
             spinner::busy(context, "Deriving the key", || account.open_with_password(&password))?;
@@ -45,10 +46,7 @@ fn check(context: &Context, account: &durward_bitwarden::state::Account<'_>) -> 
         }
         Source::Missing(Some(reason)) => Ok(Response::failure(reason)),
         Source::Missing(None) => {
-            let open = match context.session() {
-                Some(session) => account.open_with_session(&session)?.is_some(),
-                None => false,
-            };
+            let open = context.user_key(folder, account)?.is_some();
             Ok(if open { Response::title("Vault is unlocked!") } else { Error::Locked.into() })
         }
     }
@@ -56,7 +54,7 @@ fn check(context: &Context, account: &durward_bitwarden::state::Account<'_>) -> 
 
 /// Makes every session key worthless.
 pub(super) fn lock(context: &Context) -> Result<Response> {
-    context.client(context.folder()?)?.lock()?;
+    context.client(context.folder()?).lock()?;
     Ok(Response::title("Your vault is locked."))
 }
 
@@ -69,7 +67,7 @@ pub(super) fn logout(context: &Context) -> Result<Response> {
     if asks && !prompt::confirm(&format!("Log out {}?", account.email()?))? {
         return Ok(Response::failure("Logout cancelled. You are still logged in."));
     }
-    context.client(folder)?.logout()?;
+    context.client(folder).logout()?;
     Ok(Response::title("You have logged out."))
 }
 
@@ -89,7 +87,8 @@ struct Status<'a> {
 
 /// Shows where the account stands.
 pub(super) fn status(context: &Context) -> Result<Response> {
-    let document = context.folder()?.read()?;
+    let folder = context.folder()?;
+    let document = folder.read()?;
     let status = match document.account()? {
         None => Status {
             server_url: document.environment()?.shown().map(str::to_owned),
@@ -99,10 +98,7 @@ pub(super) fn status(context: &Context) -> Result<Response> {
             status: "unauthenticated",
         },
         Some(account) => {
-            let open = match context.session() {
-                Some(session) => account.open_with_session(&session)?.is_some(),
-                None => false,
-            };
+            let open = context.user_key(&folder, account)?.is_some();
             Status {
                 server_url: account.environment()?.shown().map(str::to_owned),
                 last_sync: account.last_sync()?,
@@ -121,9 +117,9 @@ pub(super) fn sync(context: &Context) -> Result<Response> {
     let document = folder.read()?;
     let account = document.account()?.ok_or(Error::NotLoggedIn)?;
     if context.invocation.has("last") {
-        return Ok(account.last_sync()?.map_or(Response::Nothing, Response::string));
+        return Ok(account.last_sync()?.map_or(Response::NoText, Response::string));
     }
-    let client = context.client(folder)?;
+    let client = context.online_client(folder);
     let now = context.now();
     let synced = spinner::busy(context, "Syncing", || {
         online(async {

@@ -1,10 +1,10 @@
-//! `generate`, `encode`, `completion`: no account, no network.
+//! `generate`, `encode`, `completion`: no account is needed, no network is used.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use durward_bitwarden::generate::{PassphraseRules, PasswordRules, passphrase, password};
+use durward_bitwarden::generate::{GeneratorPolicy, Kind, PassphraseRules, PasswordRules, Wish};
 use durward_bitwarden::{Error, Result};
 use secrecy::SecretString;
 
@@ -12,29 +12,34 @@ use crate::context::Context;
 use crate::output::Response;
 use crate::spec::{COMMANDS, GLOBAL, Opt};
 
-/// A password or a passphrase.
+/// A password or a passphrase; whoever is logged in gets what the organisations allow.
 pub(super) fn generate(context: &Context) -> Result<Response> {
-    let options = &context.invocation;
-    let number = |name: &str, default: usize| {
-        options.value(name).and_then(|v| v.trim().parse().ok()).unwrap_or(default)
-    };
-    if options.has("passphrase") {
-        let rules = PassphraseRules {
-            words: number("words", 6),
-            separator: match options.value("separator") {
-                None => "-".to_owned(),
-                Some("space") => " ".to_owned(),
-                Some("empty") => String::new(),
-                Some(other) => other.chars().take(1).collect(),
-            },
-            capitalize: options.has("capitalize"),
-            include_number: options.has("includeNumber"),
-        };
-        return Ok(Response::Text(SecretString::from(passphrase(&rules)?.as_str())));
+    let mut wish = wish(context);
+    if let Some(folder) = context.folder_if_any()?
+        && let Some(account) = folder.read()?.account()?
+    {
+        GeneratorPolicy::of(account)?.apply(&mut wish);
     }
+    Ok(Response::Text(SecretString::from(wish.fulfil()?.as_str())))
+}
+
+fn wish(context: &Context) -> Wish {
+    let options = &context.invocation;
+    let number = |name: &str, default: usize| options.value(name).and_then(integer).unwrap_or(default);
+    let passphrase = PassphraseRules {
+        words: number("words", 6),
+        separator: match options.value("separator") {
+            None => "-".to_owned(),
+            Some("space") => " ".to_owned(),
+            Some("empty") => String::new(),
+            Some(other) => other.chars().take(1).collect(),
+        },
+        capitalize: options.has("capitalize"),
+        include_number: options.has("includeNumber"),
+    };
     let classes = ["uppercase", "lowercase", "number", "special"].map(|name| options.has(name));
     let none = classes == [false; 4];
-    let rules = PasswordRules {
+    let password = PasswordRules {
         uppercase: classes[0] || none,
         lowercase: classes[1] || none,
         number: classes[2] || none,
@@ -44,17 +49,34 @@ pub(super) fn generate(context: &Context) -> Result<Response> {
         min_special: number("minSpecial", 0),
         avoid_ambiguous: options.has("ambiguous"),
     };
-    Ok(Response::Text(SecretString::from(password(&rules)?.as_str())))
+    let kind = if options.has("passphrase") { Kind::Passphrase } else { Kind::Password };
+    Wish { kind, password, passphrase }
+}
+
+/// A number as JavaScript's `parseInt` reads it: the digits in front count, whatever follows. Less than nothing is
+/// nothing, which is below every least value; what is too large is above every greatest.
+fn integer(text: &str) -> Option<usize> {
+    let text = text.trim_start();
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text.get(..end).filter(|digits| !digits.is_empty())?;
+    Some(if negative { 0 } else { digits.parse().unwrap_or(usize::MAX) })
 }
 
 /// Standard input in base64.
 pub(super) fn encode() -> Result<Response> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Response::failure("No stdin was piped in."));
+    }
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
         .read_to_end(&mut bytes)
         .map_err(|e| Error::Configuration(format!("Standard input could not be read: {e}")))?;
-    Ok(if bytes.is_empty() { Response::Nothing } else { Response::string(STANDARD.encode(bytes)) })
+    Ok(Response::string(STANDARD.encode(bytes)))
 }
 
 /// Completions for a shell.
@@ -130,4 +152,26 @@ fn fish() -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::integer;
+
+    #[test]
+    fn numbers_are_read_like_the_official_program_reads_them() {
+        for (text, number) in [
+            ("25", Some(25)),
+            (" 25abc", Some(25)),
+            ("20.7", Some(20)),
+            ("+7", Some(7)),
+            ("-5", Some(0)),
+            ("99999999999999999999999", Some(usize::MAX)),
+            ("", None),
+            ("-", None),
+            ("abc", None),
+        ] {
+            assert_eq!(integer(text), number, "{text}");
+        }
+    }
 }
