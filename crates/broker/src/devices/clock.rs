@@ -46,7 +46,9 @@ impl VectorClock {
     pub(super) fn shrink(&mut self, stays: impl Fn(DeviceId) -> bool) {
         while self.0.len() > MAX_CLOCK_ENTRIES {
             let others = self.0.iter().filter(|(device, _)| !stays(**device));
-            let Some(lowest) = others.min_by_key(|(_, count)| **count).map(|(device, _)| *device) else { return };
+            let Some(lowest) = others.min_by_key(|(_, count)| **count).map(|(device, _)| *device) else {
+                return;
+            };
             self.0.remove(&lowest);
         }
     }

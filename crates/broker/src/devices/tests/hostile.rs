@@ -32,8 +32,7 @@ impl Peer {
         self.seq += 1;
         let id_ = EventId::new(at(0), &mut seeded(u64::from(self.n) << 32 | self.seq));
         let (from, to) = (id(self.n), id(1));
-        let event =
-            DeviceEvent { id: id_, from, to, at: Timestamp::new(at(0)), clock: clock.clone(), body };
+        let event = DeviceEvent { id: id_, from, to, at: Timestamp::new(at(0)), clock: clock.clone(), body };
         let sealed = self.keys.seal(&TestKeys::new(1).public(), &event.encode().unwrap()).unwrap();
         SealedEvent { seq: self.seq, id: id_, sealed: base64url_encode(&sealed) }
     }
@@ -141,10 +140,7 @@ fn absurd_numbers_of_a_delivery_are_refused() {
 
 /// Clocks that another device would take: this device's id, peers and strangers, up to the bounds.
 fn plausible() -> impl Strategy<Value = VectorClock> {
-    let whose = prop_oneof![
-        (1..=3_u8).prop_map(id),
-        (0..100_000_u32).prop_map(stranger),
-    ];
+    let whose = prop_oneof![(1..=3_u8).prop_map(id), (0..100_000_u32).prop_map(stranger),];
     let count = prop_oneof![Just(1), Just(MAX_COUNT), 0..=MAX_COUNT];
     prop_oneof![
         proptest::collection::vec((whose, count), 0..40).prop_map(|counts| clock(&counts)),
@@ -283,10 +279,9 @@ fn whoever_counts_high_keeps_no_peer_in() {
 
 #[test]
 fn a_peer_fills_its_share_of_the_inbox_and_no_more() {
-    for limits in [
-        Limits { inbox: 10, ..Limits::default() },
-        Limits { inbox_bytes: 10 * 1_500, ..Limits::default() },
-    ] {
+    for limits in
+        [Limits { inbox: 10, ..Limits::default() }, Limits { inbox_bytes: 10 * 1_500, ..Limits::default() }]
+    {
         let (mut a, keys) = (paired(1, &[2, 3], limits), TestKeys::new(1));
         let fill = |a: &mut Devices, n: u8| {
             let mut peer = Peer::new(n);
@@ -322,7 +317,11 @@ fn what_is_no_payload_does_not_wait_behind_one_that_has_no_room() {
     assert_eq!(delivery.events.iter().map(|of| of.seq).collect::<Vec<_>>(), [2, 41, 42]);
     let received = b.receive(id(2), &delivery, at(62), &keys_b).unwrap();
     assert_eq!((received.ack, received.early.clone()), (1, vec![41, 42]));
-    assert!(matches!(&received.taken[..], [Taken::Renamed { .. }, Taken::Removed(_)]), "{:?}", received.taken);
+    assert!(
+        matches!(&received.taken[..], [Taken::Renamed { .. }, Taken::Removed(_)]),
+        "{:?}",
+        received.taken
+    );
     a.acknowledged(id(1), received.ack, at(63)).unwrap();
     a.hear_full(id(1), true, &received.early);
     assert!(!a.passes_full(id(1)), "it knows them");
