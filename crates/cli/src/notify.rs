@@ -67,13 +67,13 @@ fn text(notice: &OwnerNotice) -> Option<(String, String)> {
             format!("{} wants to pair", harmless(&agent_name.to_string())),
             format!("It calls itself {agent_id} and waits as number {number}. {answer}"),
         ),
-        OwnerNotice::RequestWaiting { agent_name, domain, reason, .. } => (
-            format!("{} asks for {domain}", harmless(&agent_name.to_string())),
-            format!("It says: {}. {answer}", shortened(reason)),
+        OwnerNotice::RequestWaiting { asks, .. } => (
+            format!("{} asks for {}", harmless(&asks.agent_name.to_string()), asks.domain),
+            format!("It says: {}. {answer}", shortened(&asks.reason)),
         ),
-        OwnerNotice::DeviceAsks { device, agent_name, domain, reason, .. } => (
-            format!("{} asks for {domain} on {device}", harmless(&agent_name.to_string())),
-            format!("It says: {}. Answer with: durward requests --device", shortened(reason)),
+        OwnerNotice::DeviceAsks { device, asks } => (
+            format!("{} asks for {} on {device}", harmless(&asks.agent_name.to_string()), asks.domain),
+            format!("It says: {}. Answer with: durward requests --device", shortened(&asks.reason)),
         ),
         OwnerNotice::RequestExpired { agent_id, domain, .. } => {
             ("A request expired".into(), format!("{agent_id} asked for {domain}, and nobody answered."))
@@ -101,6 +101,7 @@ fn shortened(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use durward_protocol::{AgentId, AgentName, Domain, RequestId, SessionId};
+    use durward_server::Asks;
     use rand::SeedableRng as _;
     use time::OffsetDateTime;
 
@@ -108,7 +109,7 @@ mod tests {
 
     fn request(reason: &str) -> OwnerNotice {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
-        OwnerNotice::RequestWaiting {
+        let asks = Asks {
             session_id: SessionId::random(&mut rng),
             request_id: RequestId::random(&mut rng),
             agent_id: AgentId::parse("agent").unwrap(),
@@ -116,8 +117,8 @@ mod tests {
             domain: Domain::parse("example.com").unwrap(),
             fields: Vec::new(),
             reason: reason.into(),
-            expires_at: OffsetDateTime::UNIX_EPOCH,
-        }
+        };
+        OwnerNotice::RequestWaiting { asks, expires_at: OffsetDateTime::UNIX_EPOCH }
     }
 
     #[test]

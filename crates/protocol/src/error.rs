@@ -161,7 +161,7 @@ error_codes! {
     InvalidAgentId = 400 "invalid_agent_id" "agent_id must have 1 to 64 of the characters A-Z a-z 0-9 . _ -";
     InvalidAgentName = 400 "invalid_agent_name" "agent_name must have 1 to 64 characters and no control, direction or invisible ones.";
     InvalidScope = 400 "invalid_scope" "scope must be base64url of JSON with domains, max_uses and expires_in, each at most once and not empty.";
-    InvalidCode = 400 "invalid_code" "A code has six digits; type what the agent shows, for example 12-847293.";
+    InvalidCode = 400 "invalid_code" "A code has six digits: 847293 for a device, and for an agent with its number before it, 12-847293.";
     CodeMustNotBeSent = 400 "code_must_not_be_sent" "The pairing code must never be sent: show it, and let the owner type it at the approver.";
     BadPakeMessage = 400 "bad_pake_message" "pake_message is not a SPAKE2 message of the displaying side.";
     UnsupportedVersion = 400 "unsupported_version" "This envelope version is not known here; update the older side.";

@@ -30,10 +30,21 @@ impl DeviceCard {
         self.public.fingerprint()
     }
 
-    /// The content of `NAME.pub`.
+    /// The content of a peer's `NAME.pub`.
     pub fn to_text(&self) -> String {
+        self.text_under(
+            "A device known to Durward. Deleting this file unpairs it; the private keys stay on that device.",
+        )
+    }
+
+    /// The content of this device's own.
+    pub(crate) fn to_own_text(&self) -> String {
+        self.text_under("This device itself, for others to know; its private keys are in keys/local.key. Written again when missing.")
+    }
+
+    fn text_under(&self, what: &str) -> String {
         format!(
-            "# A device known to Durward. Deleting this file unpairs it; the private keys stay on that device.\n\
+            "# {what}\n\
              # name: {}\n# device: {}\n# fingerprint: {}\n# ed25519: {}\n{}\n",
             self.name,
             self.id,

@@ -65,7 +65,7 @@ impl KeyFolder {
     pub fn identity_or(&self, make: impl FnOnce() -> DeviceIdentity) -> Result<DeviceIdentity, Error> {
         if let Some(identity) = read_identity(&self.local_key())? {
             if self.find(identity.id())?.is_none() {
-                self.write_card(&identity.card())?;
+                self.write_own(&identity)?;
             }
             return Ok(identity);
         }
@@ -76,7 +76,7 @@ impl KeyFolder {
             Err(Error::Exists { .. }) => return self.identity(),
             Err(error) => return Err(error),
         }
-        self.write_card(&made.card())?;
+        self.write_own(&made)?;
         Ok(made)
     }
 
@@ -102,7 +102,12 @@ impl KeyFolder {
     fn replace_identity(&self, identity: &DeviceIdentity) -> Result<(), Error> {
         let text: Zeroizing<String> = identity.expose_text();
         files::write(&self.local_key(), text.as_bytes(), Existing::Replace)?;
-        self.write_card(&identity.card()).map(drop)
+        self.write_own(identity)
+    }
+
+    fn write_own(&self, identity: &DeviceIdentity) -> Result<(), Error> {
+        let card = identity.card();
+        self.write_text(&card, &card.to_own_text()).map(drop)
     }
 
     /// Keys that this device had before.
@@ -145,6 +150,10 @@ impl KeyFolder {
     /// Writes a device's file, in place of the one it had. Another device of that name keeps its file: see
     /// [`KeyFolder::check_name`] to refuse before.
     pub fn write_card(&self, card: &DeviceCard) -> Result<PathBuf, Error> {
+        self.write_text(card, &card.to_text())
+    }
+
+    fn write_text(&self, card: &DeviceCard, text: &str) -> Result<PathBuf, Error> {
         let files = self.files()?;
         let old = files.iter().find(|file| file.card.as_ref().is_ok_and(|other| other.id == card.id));
         if old.is_none() && files.len() > MAX_PEERS {
@@ -155,7 +164,7 @@ impl KeyFolder {
             { others }.any(|file| stem_of(&file.path).is_some_and(|other| same_stem(&other, stem)))
         };
         let path = self.cards().join(format!("{}.pub", free_stem(card.name.as_str(), taken)));
-        files::write(&path, card.to_text().as_bytes(), Existing::Replace)?;
+        files::write(&path, text.as_bytes(), Existing::Replace)?;
         if let Some(old) = old.filter(|old| old.path != path) {
             files::remove(&old.path)?;
         }
@@ -249,7 +258,13 @@ mod tests {
         let again = keys.identity_or(|| identity(2, "other")).unwrap();
         assert_eq!(again.card(), made.card());
         assert_eq!(keys.identity().unwrap().card(), made.card());
-        assert!(keys.cards().join("laptop.pub").is_file(), "its own card lies beside those of its peers");
+        let own = keys.cards().join("laptop.pub");
+        assert!(own.is_file(), "its own card lies beside those of its peers");
+        let text = std::fs::read_to_string(&own).unwrap();
+        assert!(text.starts_with("# This device itself") && !text.contains("unpairs"), "{text}");
+        std::fs::remove_file(&own).unwrap();
+        keys.identity_or(|| identity(2, "other")).unwrap();
+        assert_eq!(std::fs::read_to_string(&own).unwrap(), text, "written again when missing");
         assert!(keys.peers().unwrap().is_empty(), "and it is no peer of its own");
         #[cfg(unix)]
         {

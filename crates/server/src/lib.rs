@@ -32,7 +32,7 @@ pub use error::Error;
 pub use home::{Home, HomeLock};
 pub use http::Network;
 pub use keys::RestKeyFile;
-pub use notify::{Hook, Notifier, OwnerNotice};
+pub use notify::{Asks, Hook, Notifier, OwnerNotice};
 pub use policy::read_policy;
 pub use server::{Running, Server};
 pub use spake::{SpakeAccess, SpakeConfig, SpakeRunning, SpakeServer};

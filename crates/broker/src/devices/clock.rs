@@ -9,29 +9,58 @@ use serde::{Deserialize, Serialize};
 /// Most devices in a clock that is taken from a peer.
 pub const MAX_CLOCK_ENTRIES: usize = 256;
 
+/// Largest count in a clock. A count that is there stays there: words of one device then differ by their ids.
+pub const MAX_COUNT: u64 = 1 << 40;
+
 /// Counts each device's messages, as far as one device has heard of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VectorClock(BTreeMap<DeviceId, u64>);
 
 impl VectorClock {
+    /// What it has heard of one device.
+    pub fn count(&self, device: DeviceId) -> u64 {
+        self.0.get(&device).copied().unwrap_or(0)
+    }
+
     /// Counts one more message of `device`.
     pub fn tick(&mut self, device: DeviceId) {
-        let count = self.0.entry(device).or_default();
-        *count = count.saturating_add(1);
+        self.raise(device, self.count(device).saturating_add(1));
+    }
+
+    /// There were so many messages of `device`, or more.
+    pub fn raise(&mut self, device: DeviceId, count: u64) {
+        let mine = self.0.entry(device).or_default();
+        *mine = (*mine).max(count).min(MAX_COUNT);
     }
 
     /// Takes in everything `other` has heard of.
     pub fn merge(&mut self, other: &Self) {
         for (device, count) in &other.0 {
-            let mine = self.0.entry(*device).or_default();
-            *mine = (*mine).max(*count);
+            self.raise(*device, *count);
         }
+    }
+
+    /// Forgets devices until so few are left that others take this clock: those that are not to stay, the lowest count
+    /// first.
+    pub(super) fn shrink(&mut self, stays: impl Fn(DeviceId) -> bool) {
+        while self.0.len() > MAX_CLOCK_ENTRIES {
+            let others = self.0.iter().filter(|(device, _)| !stays(**device));
+            let Some(lowest) = others.min_by_key(|(_, count)| **count).map(|(device, _)| *device) else {
+                return;
+            };
+            self.0.remove(&lowest);
+        }
+    }
+
+    /// Forgets devices that are not to stay.
+    pub(super) fn keep_only(&mut self, stays: impl Fn(DeviceId) -> bool) {
+        self.0.retain(|device, _| stays(*device));
     }
 
     /// Whether a clock from a peer can be taken: not too many devices, no absurd numbers.
     pub fn is_plausible(&self) -> bool {
-        self.0.len() <= MAX_CLOCK_ENTRIES && self.0.values().all(|count| *count <= 1 << 40)
+        self.0.len() <= MAX_CLOCK_ENTRIES && self.0.values().all(|count| *count <= MAX_COUNT)
     }
 
     /// Whether everything in `self` is in `other`, and something more.
@@ -41,7 +70,7 @@ impl VectorClock {
     }
 
     /// All messages it has heard of. What causes comes before what is caused, so this grows along every chain of causes.
-    fn total(&self) -> u128 {
+    pub(super) fn total(&self) -> u128 {
         self.0.values().map(|count| u128::from(*count)).sum()
     }
 }
@@ -117,10 +146,20 @@ impl Registers {
         match self.0.get(&(device, field)) {
             Some(known) if known.stamp >= register.stamp => false,
             _ => {
-                self.0.insert((device, field), register);
+                self.set(device, field, register);
                 true
             }
         }
+    }
+
+    /// What holds from here on, whatever was said before.
+    pub(super) fn set(&mut self, device: DeviceId, field: RegisterField, register: Register) {
+        self.0.insert((device, field), register);
+    }
+
+    /// Forgets a register.
+    pub(super) fn forget(&mut self, device: DeviceId, field: RegisterField) {
+        self.0.remove(&(device, field));
     }
 
     /// What holds.

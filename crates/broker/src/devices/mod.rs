@@ -11,14 +11,16 @@ mod pairing;
 mod peers;
 mod records;
 mod sync;
+mod take;
 #[cfg(test)]
 mod tests;
 
 pub use asked::{AskedNews, AskedStep, PeerRequestKey};
-pub use clock::{MAX_CLOCK_ENTRIES, Register, RegisterField, Registers, Stamp, VectorClock};
+pub use clock::{MAX_CLOCK_ENTRIES, MAX_COUNT, Register, RegisterField, Registers, Stamp, VectorClock};
 pub use event::{DeviceEvent, EventBody, EventKind, plain_file_name};
 pub use pairing::{
-    DISPLAY_SECONDS, Exchanging, GUESSES_SETTING, HelloState, MAX_FAILURES, PairDesk, PairView, shown,
+    ABSENT_SECONDS, DISPLAY_SECONDS, Exchanging, GUESSES_SETTING, HelloState, MAX_FAILURES, PairDesk,
+    PairView, shown,
 };
 pub use peers::{Devices, Limits, This};
 pub use records::{

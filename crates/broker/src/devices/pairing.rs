@@ -6,10 +6,12 @@
 //! ```
 
 use durward_protocol::device::api::{PairState, PeerShown};
-use durward_protocol::device::wire::{DeviceExchange, DeviceExchanged, DeviceHello, PairingOpened};
+use durward_protocol::device::wire::{
+    DeviceCancel, DeviceExchange, DeviceExchanged, DeviceHello, PairingOpened,
+};
 use durward_protocol::device::{
-    DeviceChannel, DeviceDisplayer, DeviceId, DeviceKeys, DeviceName, Hello, PairTag, open_hello, seal_hello,
-    seal_verdict,
+    DeviceChannel, DeviceDisplayer, DeviceId, DeviceKeys, DeviceName, Hello, PairTag, open_cancel,
+    open_hello, seal_hello, seal_verdict,
 };
 use durward_protocol::{Code, Confirmation, ErrorCode, PairingId, PakeMessage, Side};
 use rand_core::CryptoRng;
@@ -20,6 +22,10 @@ use crate::Now;
 
 /// How long a code works, and how long an owner may take to answer.
 pub const DISPLAY_SECONDS: i64 = 300;
+
+/// How long after its last call the device that asks still counts as there. It calls again at once, and more often than
+/// this the call that is held is looked at.
+pub const ABSENT_SECONDS: i64 = 15;
 
 /// Failed confirmations in an hour after which no code is made.
 pub const MAX_FAILURES: usize = 5;
@@ -75,6 +81,8 @@ struct Asked {
     envelope: String,
     hello: Hello,
     peer: PeerShown,
+    /// When its call was there last.
+    seen: OffsetDateTime,
 }
 
 #[derive(Clone, Debug)]
@@ -188,8 +196,7 @@ impl PairDesk {
         if self.is_live() {
             return Err(ErrorCode::PairingBusy);
         }
-        self.forget_old(now);
-        if self.guesses.len() >= MAX_FAILURES {
+        if self.is_paused(now) {
             return Err(ErrorCode::PairingPaused);
         }
         let code = Code::random(rng);
@@ -302,10 +309,14 @@ impl PairDesk {
         devices: &Devices,
     ) -> Result<HelloState, ErrorCode> {
         self.tick(now);
-        let (opened, answer) = match &self.stage {
-            Stage::Live(live) if live.id == body.pairing_id => match &live.step {
+        let (opened, answer) = match &mut self.stage {
+            Stage::Live(live) if live.id == body.pairing_id => match &mut live.step {
                 Step::Shown(_) => return Err(ErrorCode::PairingNotWaiting),
-                Step::Requested(asked) => return same(&asked.envelope, body, HelloState::Waiting),
+                Step::Requested(asked) => {
+                    let waiting = same(&asked.envelope, body, HelloState::Waiting)?;
+                    asked.seen = now.steady;
+                    return Ok(waiting);
+                }
                 Step::Exchanged { channel, .. } => {
                     let hello = open_hello(channel, &body.envelope).map_err(durward_protocol::Error::code)?;
                     let known = devices.check_new(hello.device_id, &hello.keys);
@@ -345,9 +356,14 @@ impl PairDesk {
         let Step::Requested(asked) = &live.step else {
             return Err(ErrorCode::PairingNotWaiting);
         };
-        let Asked { channel, hello, .. } = asked.as_ref();
+        let Asked { channel, hello, seen, .. } = asked.as_ref();
         if device.is_some_and(|device| device != hello.device_id) {
             return Err(ErrorCode::PairingNotWaiting);
+        }
+        if accept && now.steady - *seen > Duration::seconds(ABSENT_SECONDS) {
+            // It went away without a word: a peer here would be unknown there.
+            self.end(now, PairState::Cancelled);
+            return Err(ErrorCode::PairingNotFound);
         }
         let sealed = seal_verdict(channel, accept, rng).map_err(|_| ErrorCode::Internal)?;
         Ok((sealed, hello.clone(), live.id))
@@ -367,6 +383,36 @@ impl PairDesk {
             },
             other => other,
         };
+    }
+
+    /// `POST /device/pair/cancel`: the joiner gives it up, before this owner has answered.
+    pub fn cancelled_there(&mut self, now: Now, body: &DeviceCancel) -> Result<(), ErrorCode> {
+        self.tick(now);
+        let channel = match &self.stage {
+            Stage::Live(live) if live.id == body.pairing_id => match &live.step {
+                Step::Shown(_) => return Err(ErrorCode::PairingNotWaiting),
+                Step::Exchanged { channel, .. } => channel,
+                Step::Requested(asked) => &asked.channel,
+            },
+            Stage::Over { done: Some(done), .. } if done.id == body.pairing_id => {
+                return Err(ErrorCode::PairingUsed);
+            }
+            _ => return Err(ErrorCode::PairingNotFound),
+        };
+        open_cancel(channel, &body.envelope).map_err(durward_protocol::Error::code)?;
+        self.end(now, PairState::Cancelled);
+        Ok(())
+    }
+
+    /// Whether no code is made, because too many guesses failed in the last hour.
+    pub fn is_paused(&mut self, now: Now) -> bool {
+        self.forget_old(now);
+        self.guesses.len() >= MAX_FAILURES
+    }
+
+    /// The owner knows who guessed: codes are made again. The caller clears [`GUESSES_SETTING`] first.
+    pub fn resume(&mut self) {
+        self.guesses.clear();
     }
 
     /// The owner gives it up. Whether there was one.
@@ -404,6 +450,7 @@ impl Live {
                     envelope: envelope.to_owned(),
                     hello,
                     peer,
+                    seen: now.steady,
                 }))
             }
             other => other,

@@ -1,6 +1,6 @@
 //! The peers of this device, and every change to who is one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use durward_protocol::device::{DeviceId, DeviceKeys, DeviceName, DevicePublic, EventId, Hello};
@@ -86,8 +86,16 @@ pub struct Devices {
     pub(super) asked: Vec<AskedRecord>,
     pub(super) asked_lately: BTreeMap<DeviceId, (OffsetDateTime, u32)>,
     pub(super) peer_requests: Vec<PeerRequestRecord>,
+    /// Peers whose inbox is full, and what they took all the same. In memory: they say it again.
+    pub(super) full: BTreeMap<DeviceId, BTreeSet<u64>>,
+    /// What was taken from behind a payload that had no room. In memory: taken again, it changes nothing.
+    pub(super) early: BTreeMap<DeviceId, BTreeSet<u64>>,
     pub(super) writes: Vec<DeviceWrite>,
 }
+
+/// How far one message can raise what is known of a device's count: more than honest devices ever say, and so little
+/// that nobody can use the numbers up.
+const MAX_STEP: u64 = 1 << 16;
 
 impl Devices {
     /// What was stored, as this device.
@@ -95,7 +103,12 @@ impl Devices {
         let mut registers = Registers::default();
         let mut clock = VectorClock::default();
         for record in snapshot.registers {
-            clock.merge(&record.register.stamp.clock);
+            let stamp = &record.register.stamp;
+            if stamp.author == this.id {
+                clock.merge(&stamp.clock);
+            } else {
+                clock.raise(stamp.author, stamp.clock.count(stamp.author));
+            }
             registers.put(record.device, record.field, record.register);
         }
         let mut outbox: BTreeMap<DeviceId, VecDeque<Arc<OutboxRecord>>> = BTreeMap::new();
@@ -104,6 +117,10 @@ impl Devices {
         }
         let peers: BTreeMap<_, _> = snapshot.peers.into_iter().map(|peer| (peer.id, peer)).collect();
         outbox.retain(|to, _| peers.contains_key(to));
+        // A clock that others would not take is mended here, whoever put into it what does not belong there.
+        let known: BTreeSet<DeviceId> = registers.iter().map(|(device, _, _)| device).collect();
+        clock.keep_only(|id| id == this.id || peers.contains_key(&id) || known.contains(&id));
+        clock.shrink(|id| id == this.id || peers.contains_key(&id));
         Self {
             this,
             limits,
@@ -116,6 +133,8 @@ impl Devices {
             asked: snapshot.asked,
             asked_lately: BTreeMap::new(),
             peer_requests: snapshot.peer_requests,
+            full: BTreeMap::new(),
+            early: BTreeMap::new(),
             writes: Vec::new(),
         }
     }
@@ -201,7 +220,7 @@ impl Devices {
         let id = hello.device_id;
         let before = self.peers.remove(&id);
         if before.is_some() {
-            self.outbox.remove(&id); // sealed for a line of messages that is over
+            self.forget_line(id); // what waits is sealed for a line of messages that is over
             self.forget_requests_of(id);
             self.writes.push(DeviceWrite::RemovePeer(id));
         }
@@ -243,13 +262,53 @@ impl Devices {
         name.unique(taken)
     }
 
-    /// This device says something about a device, later than everything it has heard.
+    /// This device says something about a device, later than what it said before and than what it says it instead of.
     pub(super) fn say(&mut self, device: DeviceId, field: RegisterField, value: &str, event: EventId) {
-        self.clock.tick(self.this.id);
-        let stamp = Stamp { clock: self.clock.clone(), author: self.this.id, event };
-        let register = Register { value: value.into(), stamp };
-        self.registers.put(device, field, register.clone());
+        let this = self.this.id;
+        self.clock.tick(this);
+        let own = self.registers.iter().filter(|(_, _, known)| known.stamp.author == this);
+        let own = own.map(|(_, _, known)| known.stamp.clock.total()).max().unwrap_or(0);
+        let other = self.registers.get(device, field).map_or(0, |known| known.stamp.clock.total());
+        // A peer that counts absurdly high does not take this device's numbers with it.
+        let other = other.min(self.clock.total() + u128::from(MAX_STEP));
+        let missing = (own.max(other) + 1).saturating_sub(self.clock.total());
+        let missing = u64::try_from(missing).unwrap_or(u64::MAX);
+        self.clock.raise(this, self.clock.count(this).saturating_add(missing));
+        let stamp = Stamp { clock: self.clock.clone(), author: this, event };
+        self.keep(device, field, Register { value: value.into(), stamp });
+    }
+
+    /// A peer's message came with this clock. Of it counts what the peer knows at first hand, its own messages; and of
+    /// this device's own no more than a device needs that came back from a backup.
+    pub(super) fn hear_clock(&mut self, from: DeviceId, clock: &VectorClock) {
+        for id in [from, self.this.id] {
+            let most = self.clock.count(id).saturating_add(MAX_STEP);
+            if clock.count(id) > 0 {
+                self.clock.raise(id, clock.count(id).min(most));
+            }
+        }
+        self.clock.shrink(|id| id == self.this.id || self.peers.contains_key(&id));
+    }
+
+    /// A register holds from here on.
+    pub(super) fn keep(&mut self, device: DeviceId, field: RegisterField, register: Register) {
+        if self.registers.get(device, field).is_none() {
+            self.make_room_for_register();
+        }
+        self.registers.set(device, field, register.clone());
         self.writes.push(DeviceWrite::Register(RegisterRecord { device, field, register }));
+    }
+
+    /// Where there are too many registers, the oldest about a device that is no peer goes.
+    pub(super) fn make_room_for_register(&mut self) {
+        while self.registers.len() >= self.limits.registers {
+            let stays = |id: DeviceId| id == self.this.id || self.peers.contains_key(&id);
+            let others = self.registers.iter().filter(|(device, _, _)| !stays(*device));
+            let oldest = others.min_by(|(_, _, a), (_, _, b)| a.stamp.cmp(&b.stamp));
+            let Some((device, field)) = oldest.map(|(device, field, _)| (device, field)) else { return };
+            self.registers.forget(device, field);
+            self.writes.push(DeviceWrite::RemoveRegister(device, field));
+        }
     }
 
     /// Takes a peer away, with everything that waits for it, and tells the others. Nothing is sealed for it from here on.
@@ -269,9 +328,27 @@ impl Devices {
 
     pub(super) fn drop_peer(&mut self, id: DeviceId) -> Result<PeerRecord, ErrorCode> {
         let peer = self.peers.remove(&id).ok_or(ErrorCode::DeviceNotFound)?;
-        self.outbox.remove(&id);
+        self.forget_line(id);
         self.forget_requests_of(id);
         self.writes.push(DeviceWrite::RemovePeer(id));
+        Ok(peer)
+    }
+
+    fn forget_line(&mut self, id: DeviceId) {
+        self.outbox.remove(&id);
+        self.full.remove(&id);
+        self.early.remove(&id);
+    }
+
+    /// Takes a peer away without telling anybody: where that fails, the peer goes all the same.
+    pub fn remove_untold(
+        &mut self,
+        id: DeviceId,
+        now: OffsetDateTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<PeerRecord, ErrorCode> {
+        let peer = self.drop_peer(id)?;
+        self.say(id, RegisterField::Removed, "removed", EventId::new(now, rng));
         Ok(peer)
     }
 

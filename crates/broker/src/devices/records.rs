@@ -159,6 +159,8 @@ pub enum DeviceWrite {
     RemoveIntroduced(DeviceId),
     /// Insert or replace a register.
     Register(RegisterRecord),
+    /// Delete one.
+    RemoveRegister(DeviceId, RegisterField),
     /// A peer was told of a request.
     Asked(AskedRecord),
     /// It was told that the request is over.

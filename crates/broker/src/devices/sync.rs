@@ -4,27 +4,33 @@
 //! it took; what it has already, it acknowledges again. So a delivery may be lost, doubled, late or cut off by a
 //! restart, at either end, and each message still takes effect once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use durward_protocol::device::wire::{Delivery, SealedEvent};
 use durward_protocol::device::{AskedRequest, DeviceDecision, DeviceId, DeviceKeys, DeviceName, EventId};
-use durward_protocol::{ErrorCode, RequestId, SessionId, Timestamp, base64url_decode, base64url_encode};
+use durward_protocol::{ErrorCode, RequestId, SessionId, Timestamp, base64url_encode};
 use rand_core::CryptoRng;
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
 use super::asked::AskedNews;
-use super::clock::{Register, RegisterField, Stamp};
 use super::event::{DeviceEvent, EventBody, EventKind};
 use super::peers::Devices;
-use super::records::{DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord, RegisterRecord};
+use super::records::{DeviceWrite, OutboxRecord, PeerRecord};
 
 /// Most characters of sealed messages in one delivery: a body holds 64 KiB, quotes and names included.
 const DELIVERY_CHARS: usize = 48_000;
 
 /// Most messages in one delivery.
 const DELIVERY_EVENTS: usize = 32;
+
+/// Largest number of a message. No line gets there, every JSON reader and every database can hold it, and whoever
+/// claims it ends his own line and no other.
+const MAX_NUMBER: u64 = 1 << 53;
+
+/// How far beyond what was issued an acknowledgement may be. There is one honest reason for any: this device came back
+/// from a backup and counts anew. More messages than this since the backup, and the two have to be paired again.
+const MAX_FORGOTTEN: u64 = 1 << 20;
 
 /// What came of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +95,8 @@ pub enum Taken {
 pub struct Received {
     /// Everything up to here is taken, once the writes are committed.
     pub ack: u64,
+    /// Numbers beyond it that are taken too: what is no payload does not wait behind one that has no room.
+    pub early: Vec<u64>,
     /// What came of each new message.
     pub taken: Vec<Taken>,
     /// Why the rest was not taken.
@@ -148,7 +156,7 @@ impl Devices {
         if sealed.len() > DELIVERY_CHARS / 4 * 3 {
             return Err(ErrorCode::BodyTooLarge);
         }
-        peer.issued += 1;
+        peer.issued = number_after(peer.issued)?;
         let record = OutboxRecord { to, seq: peer.issued, id, kind, sealed, at: now };
         line.push_back(Arc::new(record.clone()));
         self.writes.push(DeviceWrite::Outbox(record));
@@ -156,14 +164,22 @@ impl Devices {
         Ok(())
     }
 
-    /// The next delivery for a peer; `None`: nothing waits.
+    /// The next delivery for a peer; `None`: nothing waits. Where its inbox is full: the first that waits, and what is no
+    /// payload behind it.
     pub fn delivery(&self, to: DeviceId) -> Option<Delivery> {
         let peer = self.peers.get(&to)?;
         let line = self.outbox.get(&to)?;
         let base = line.front()?.seq;
+        let full = self.full.get(&to);
+        let goes = |waiting: &&Arc<OutboxRecord>| match full {
+            None => true,
+            Some(early) => {
+                waiting.seq == base || (waiting.kind != EventKind::Drop && !early.contains(&waiting.seq))
+            }
+        };
         let mut chars = 0;
         let mut events = Vec::new();
-        for waiting in line.iter().take(DELIVERY_EVENTS) {
+        for waiting in line.iter().filter(goes).take(DELIVERY_EVENTS) {
             let sealed = base64url_encode(&waiting.sealed);
             chars += sealed.len() + 100;
             if chars > DELIVERY_CHARS && !events.is_empty() {
@@ -174,19 +190,41 @@ impl Devices {
         Some(Delivery { stream: peer.stream, base, events })
     }
 
+    /// A peer says whether it has room for the payload at the front of its line, and what it took from behind it.
+    pub fn hear_full(&mut self, to: DeviceId, full: bool, early: &[u64]) {
+        if !full {
+            self.full.remove(&to);
+            return;
+        }
+        let waits = |seq: &u64| self.outbox.get(&to).is_some_and(|line| line.iter().any(|of| of.seq == *seq));
+        let early: Vec<u64> = early.iter().copied().filter(waits).collect();
+        let known = self.full.entry(to).or_default();
+        known.extend(early);
+    }
+
+    /// Whether something waits for a peer that it would take although its inbox is full.
+    pub fn passes_full(&self, to: DeviceId) -> bool {
+        let (Some(early), Some(line)) = (self.full.get(&to), self.outbox.get(&to)) else { return false };
+        line.iter().any(|waiting| waiting.kind != EventKind::Drop && !early.contains(&waiting.seq))
+    }
+
     /// A peer has everything up to `ack` on its disk.
     pub fn acknowledged(&mut self, to: DeviceId, ack: u64, now: OffsetDateTime) -> Result<(), ErrorCode> {
         let mut peer = self.peer(to)?.clone();
+        if ack > peer.issued.saturating_add(MAX_FORGOTTEN) {
+            return Err(ErrorCode::PairingNotFound);
+        }
         let line = self.outbox.entry(to).or_default();
         peer.last_seen = Some(now);
         if ack > peer.issued {
             // This device went back to an older state and counts anew: what waits gets numbers the peer has not seen.
             let waiting = std::mem::take(line);
             self.writes.push(DeviceWrite::Acknowledged { to, seq: peer.issued });
+            self.full.remove(&to);
             peer.issued = ack;
             let mut renumbered = VecDeque::new();
             for record in waiting {
-                peer.issued = peer.issued.saturating_add(1);
+                peer.issued = number_after(peer.issued)?;
                 let record = OutboxRecord { seq: peer.issued, ..OutboxRecord::clone(&record) };
                 self.writes.push(DeviceWrite::Outbox(record.clone()));
                 renumbered.push_back(Arc::new(record));
@@ -197,6 +235,9 @@ impl Devices {
             line.retain(|waiting| waiting.seq > ack);
             if line.len() < before {
                 self.writes.push(DeviceWrite::Acknowledged { to, seq: ack });
+            }
+            if let Some(early) = self.full.get_mut(&to) {
+                early.retain(|seq| *seq > ack);
             }
         }
         self.put_peer(peer);
@@ -216,25 +257,40 @@ impl Devices {
             // Paired anew at one end only: neither line means anything to the other.
             return Err(ErrorCode::PairingNotFound);
         }
+        if delivery.base > MAX_NUMBER || delivery.events.iter().any(|sealed| sealed.seq > MAX_NUMBER) {
+            return Err(ErrorCode::InvalidRequest);
+        }
         // What came before the base was taken once, before this device lost it.
         peer.taken = peer.taken.max(delivery.base.saturating_sub(1));
         peer.last_seen = Some(now);
-        let mut received = Received { ack: peer.taken, taken: Vec::new(), refused: None };
+        let mut early = self.early.remove(&from).unwrap_or_default();
+        let mut received = Received { ack: peer.taken, early: Vec::new(), taken: Vec::new(), refused: None };
         for sealed in &delivery.events {
-            if sealed.seq <= received.ack {
+            pass_early(&mut received.ack, &mut early);
+            if sealed.seq <= received.ack || early.contains(&sealed.seq) {
                 continue;
             }
-            if sealed.seq != received.ack + 1 {
+            let next = sealed.seq == received.ack + 1;
+            if !next && (received.refused.is_none() || early.len() >= self.limits.outbox) {
                 break; // a gap: the sender starts again after the answer
             }
-            match self.take(&peer, sealed, now, keys) {
+            match self.take(&peer, sealed, next, now, keys) {
                 Ok(taken) => received.taken.push(taken),
                 Err(code) => {
-                    received.refused = Some(code);
-                    break;
+                    received.refused.get_or_insert(code);
+                    continue;
                 }
             }
-            received.ack = sealed.seq;
+            if next {
+                received.ack = sealed.seq;
+            } else {
+                early.insert(sealed.seq);
+            }
+        }
+        pass_early(&mut received.ack, &mut early);
+        received.early = delivery.events.iter().map(|of| of.seq).filter(|seq| early.contains(seq)).collect();
+        if !early.is_empty() {
+            self.early.insert(from, early);
         }
         // The sender itself may have another name now.
         if let Some(renamed) = self.peers.get(&from) {
@@ -244,148 +300,17 @@ impl Devices {
         self.put_peer(peer);
         Ok(received)
     }
+}
 
-    fn take(
-        &mut self,
-        peer: &PeerRecord,
-        sealed: &SealedEvent,
-        now: OffsetDateTime,
-        keys: &dyn DeviceKeys,
-    ) -> Result<Taken, ErrorCode> {
-        let Ok(bytes) = base64url_decode(&sealed.sealed) else { return Ok(Taken::Unreadable(sealed.id)) };
-        let opened = keys.open(&peer.keys, &bytes).and_then(|plain| DeviceEvent::decode(&plain));
-        let Ok(event) = opened else { return Ok(Taken::Unreadable(sealed.id)) };
-        if event.id != sealed.id || event.from != peer.id || event.to != self.this.id {
-            return Ok(Taken::Unreadable(sealed.id));
-        }
-        self.clock.merge(&event.clock);
-        let stamp = Stamp { clock: event.clock, author: event.from, event: event.id };
-        match event.body {
-            EventBody::Drop { file_name, content } => {
-                self.take_drop(peer, event.id, file_name, content.len(), bytes, now)
-            }
-            EventBody::DeviceRenamed { name } => Ok(self.take_name(peer, name, stamp)),
-            EventBody::DeviceRemoved { device_id } => Ok(self.take_removal(device_id, stamp)),
-            EventBody::Introduction { device_id, name, keys } => {
-                let by = peer.id;
-                Ok(self.take_introduction(IntroducedRecord { id: device_id, name, keys, by, at: now }))
-            }
-            EventBody::Request(asked) => Ok(self.take_request(peer, &asked, event.at.get(), bytes, now)),
-            EventBody::RequestState(news) => Ok(self.take_news(peer, *news, now)),
-            EventBody::Decision { session_id, request_id, decision } => {
-                Ok(Self::take_decision(peer, event.id, (session_id, request_id), decision))
-            }
-        }
-    }
+/// The number after one, while a line has any.
+fn number_after(issued: u64) -> Result<u64, ErrorCode> {
+    issued.checked_add(1).filter(|next| *next <= MAX_NUMBER).ok_or(ErrorCode::PairingNotFound)
+}
 
-    fn take_drop(
-        &mut self,
-        peer: &PeerRecord,
-        id: EventId,
-        file_name: String,
-        size: usize,
-        sealed: Vec<u8>,
-        now: OffsetDateTime,
-    ) -> Result<Taken, ErrorCode> {
-        if self.inbox.iter().any(|item| item.id == id && item.from == peer.id) {
-            return Ok(Taken::Nothing); // the sender counted anew
-        }
-        let held: usize = self.inbox.iter().map(|item| item.sealed.len()).sum();
-        if self.inbox.len() >= self.limits.inbox || held + sealed.len() > self.limits.inbox_bytes {
-            return Err(ErrorCode::OutboxFull);
-        }
-        let record = InboxRecord {
-            id,
-            from: peer.id,
-            from_name: peer.name.clone(),
-            file_name: file_name.clone(),
-            sealed,
-            from_keys: peer.keys,
-            bytes: size as u64,
-            received_at: now,
-        };
-        self.writes.push(DeviceWrite::Inbox(record.clone()));
-        self.inbox.push(Arc::new(record));
-        Ok(Taken::Drop { id, file_name })
+/// Goes on over what was taken early.
+fn pass_early(ack: &mut u64, early: &mut BTreeSet<u64>) {
+    while early.remove(&(*ack + 1)) {
+        *ack += 1;
     }
-
-    /// Puts a register, where there is room. `true`: it holds now.
-    fn hear(&mut self, device: DeviceId, field: RegisterField, value: String, stamp: Stamp) -> bool {
-        let known = self.registers.get(device, field).is_some();
-        if !known && self.registers.len() >= self.limits.registers {
-            return false;
-        }
-        let register = Register { value, stamp };
-        let holds = self.registers.put(device, field, register.clone());
-        if holds {
-            self.writes.push(DeviceWrite::Register(RegisterRecord { device, field, register }));
-        }
-        holds
-    }
-
-    fn take_name(&mut self, peer: &PeerRecord, name: DeviceName, stamp: Stamp) -> Taken {
-        if !self.hear(peer.id, RegisterField::Name, name.as_str().into(), stamp) {
-            return Taken::Nothing;
-        }
-        let to = self.free_name(name, Some(peer.id));
-        if to == peer.name {
-            return Taken::Nothing;
-        }
-        let mut renamed = peer.clone();
-        renamed.name = to.clone();
-        self.put_peer(renamed);
-        Taken::Renamed { from: peer.name.clone(), to }
-    }
-
-    fn take_removal(&mut self, device: DeviceId, stamp: Stamp) -> Taken {
-        // About this device itself it is the sender's affair; about the sender it makes no sense.
-        if device == self.this.id || device == stamp.author {
-            return Taken::Nothing;
-        }
-        if !self.hear(device, RegisterField::Removed, "removed".into(), stamp) {
-            return Taken::Nothing;
-        }
-        if self.introduced.remove(&device).is_some() {
-            self.writes.push(DeviceWrite::RemoveIntroduced(device));
-        }
-        self.drop_peer(device).map_or(Taken::Nothing, |peer| Taken::Removed(Box::new(peer)))
-    }
-
-    fn take_introduction(&mut self, device: IntroducedRecord) -> Taken {
-        let (id, name) = (device.id, device.name.clone());
-        let known = self.peers.contains_key(&id) || self.check_new(id, &device.keys).is_err();
-        let full = !self.introduced.contains_key(&id) && self.introduced.len() >= self.limits.introduced;
-        // The first introduction stands until the owner has answered: another peer cannot swap the keys below them.
-        if known || full || self.introduced.contains_key(&id) {
-            return Taken::Nothing;
-        }
-        self.writes.push(DeviceWrite::Introduced(device.clone()));
-        self.introduced.insert(id, device);
-        Taken::Introduced { id, name }
-    }
-
-    /// Opens a payload of the inbox.
-    pub fn open_drop(
-        &self,
-        id: EventId,
-        keys: &dyn DeviceKeys,
-    ) -> Result<(&InboxRecord, Zeroizing<Vec<u8>>), ErrorCode> {
-        let item = self.inbox.iter().find(|item| item.id == id).ok_or(ErrorCode::MessageNotFound)?;
-        let plain = keys.open(&item.from_keys, &item.sealed).map_err(|_| ErrorCode::Internal)?;
-        match DeviceEvent::decode(&plain).map_err(|_| ErrorCode::Internal)?.body {
-            EventBody::Drop { content, .. } => Ok((item, content)),
-            _ => Err(ErrorCode::Internal),
-        }
-    }
-
-    /// Takes a payload out of the inbox.
-    pub fn remove_drop(&mut self, id: EventId) -> Result<(), ErrorCode> {
-        let before = self.inbox.len();
-        self.inbox.retain(|item| item.id != id);
-        if self.inbox.len() == before {
-            return Err(ErrorCode::MessageNotFound);
-        }
-        self.writes.push(DeviceWrite::RemoveInbox(id));
-        Ok(())
-    }
+    early.retain(|seq| *seq > *ack);
 }

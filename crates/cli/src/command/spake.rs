@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use durward_server::token::{TokenScope, Tokens};
-use durward_server::{Clock, Error, Home, SpakeAccess, SpakeConfig, SpakeServer};
+use durward_server::{Clock, Error, Home, Limits, SpakeAccess, SpakeConfig, SpakeServer};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::FileConfig;
 use crate::env_vars;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::paths::Paths;
@@ -88,8 +89,9 @@ async fn until_stopped(args: &ServeArgs) -> CommandResult {
     let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
     let ip = args.listen.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |listen| listen.ip);
     let port = args.listen.and_then(|listen| listen.port).unwrap_or(args.port);
+    let limits = limits(args.no_token)?;
     let (access, token_file) = access(args.no_token)?;
-    let config = SpakeConfig { listen: SocketAddr::new(ip, port), access, ..SpakeConfig::default() };
+    let config = SpakeConfig { listen: SocketAddr::new(ip, port), access, limits };
     let running = SpakeServer::start(config, Clock::system()).await.map_err(|error| explain(&error))?;
     terminal::note(&format!("SPAKE service on http://{}", running.listen));
     match token_file {
@@ -104,6 +106,15 @@ async fn until_stopped(args: &ServeArgs) -> CommandResult {
     }
     running.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `[limits]` of the configuration. Without a token the service needs no folder, and so there may be none.
+fn limits(no_token: bool) -> Result<Limits, CliError> {
+    match Paths::discover() {
+        Ok(paths) => Ok(FileConfig::load(&paths.config_file())?.limits),
+        Err(_) if no_token => Ok(Limits::default()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Who may call, and the file with the token.

@@ -38,7 +38,10 @@ impl Service {
     }
 
     fn start_with(arguments: &[&str], log: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), arguments, log)
+    }
+
+    fn start_in(home: TempDir, arguments: &[&str], log: &str) -> Self {
         let mut command = durward(home.path());
         command.args(["spake", "serve", "--port", "0"]).args(arguments).env("DURWARD_LOG", log);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -151,6 +154,23 @@ fn the_pages_curls_run_as_written() {
     let listed = json!({"active_sessions": 2, "sessions": [
         {"session_id": "peer", "status": "initiated"}, {"session_id": "test123", "status": "completed"}]});
     assert_eq!((status, body), (200, listed));
+}
+
+#[test]
+fn the_limits_of_the_configuration_hold() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("config.toml"), "[limits]\nmax_spake_sessions = 1\n").unwrap();
+    let service = Service::start_in(home, &["--no-token"], "info");
+    let initiate = |id: &str| {
+        let body = json!({"session_id": id, "password": "p", "suite": "spake2-ed25519"});
+        let line = format!(
+            "curl -X POST http://localhost:5000/spake/initiate -H 'Content-Type: application/json' -d '{body}'"
+        );
+        curl(&service, &line)
+    };
+    assert_eq!(initiate("one").0, 200);
+    let (status, body) = initiate("two");
+    assert_eq!((status, &body["error"]), (429, &json!("too_many_sessions")));
 }
 
 #[test]

@@ -80,6 +80,9 @@ pub struct PairJoined {
     pub status: JoinStatus,
     /// For a person: what happened and what to do.
     pub message: String,
+    /// Its name here, when accepted: another one than it gave itself where that was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<DeviceName>,
     /// The other device, once it is known.
     #[serde(flatten)]
     pub peer: Option<PeerShown>,

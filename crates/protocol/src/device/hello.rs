@@ -114,17 +114,31 @@ pub fn seal_verdict(
 
 /// Opens it. `true`: accepted.
 pub fn open_verdict(channel: &DeviceChannel, envelope: &str) -> Result<bool, Error> {
-    #[derive(Deserialize)]
-    struct Verdict {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    let opened = channel.open(envelope)?;
-    match from_json_object::<Verdict>(&opened)?.kind.as_str() {
+    match word(channel, envelope)?.as_str() {
         "device.accepted" => Ok(true),
         "device.rejected" => Ok(false),
         _ => Err(Error::WrongType),
     }
+}
+
+/// The enterer gives the pairing up, sealed.
+pub fn seal_cancel(channel: &DeviceChannel, rng: &mut impl CryptoRng) -> Result<String, Error> {
+    channel.seal(br#"{"type":"device.cancelled"}"#, rng)
+}
+
+/// Checks that the other end gives the pairing up: without the seal anybody on the way could end it.
+pub fn open_cancel(channel: &DeviceChannel, envelope: &str) -> Result<(), Error> {
+    if word(channel, envelope)? == "device.cancelled" { Ok(()) } else { Err(Error::WrongType) }
+}
+
+fn word(channel: &DeviceChannel, envelope: &str) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Word {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let opened = channel.open(envelope)?;
+    Ok(from_json_object::<Word>(&opened)?.kind)
 }
 
 /// What signs a call between peers: method, path, both ends, nonce and the hash of the body.

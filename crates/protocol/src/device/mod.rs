@@ -13,7 +13,7 @@ pub mod wire;
 pub use decision::{AskedRequest, AskedState, DecisionWord, DeviceDecision, request_digest};
 pub use exchange::{DISPLAYER_ID, DeviceChannel, DeviceDisplayer, DeviceProof, ENTERER_ID};
 pub use hello::{
-    DeviceKeys, Hello, open_hello, open_verdict, seal_hello, seal_verdict, sign_answer, sign_call,
-    verify_answer, verify_call,
+    DeviceKeys, Hello, open_cancel, open_hello, open_verdict, seal_cancel, seal_hello, seal_verdict,
+    sign_answer, sign_call, verify_answer, verify_call,
 };
 pub use ids::{DeviceId, DeviceName, DevicePublic, EventId, MAX_DEVICE_NAME_CHARS, PairTag, TAG_WORDS};

@@ -69,6 +69,22 @@ pub struct DeviceVerdict {
     pub envelope: Option<String>,
 }
 
+/// `POST /device/pair/cancel`: the enterer gives the pairing up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeviceCancel {
+    /// The pairing.
+    pub pairing_id: PairingId,
+    /// Sealed `device.cancelled`.
+    pub envelope: String,
+}
+
+/// Answer to `POST /device/pair/cancel`: nothing comes of the pairing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct DeviceCancelled {}
+
 /// `POST /device/deliver`: a call between peers. `signature` is Ed25519 by `from` over method, path, both ends, nonce and
 /// the body's hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,9 +140,18 @@ pub struct SealedEvent {
 }
 
 /// What was taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Delivered {
     /// Everything up to this number is on the receiver's disk.
     pub ack: u64,
+    /// There is no room for the payload after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub full: bool,
+    /// What was taken all the same from behind that payload, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub early: Vec<u64>,
+    /// Messages that could not be read and were passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<EventId>,
 }

@@ -81,6 +81,11 @@ pub(super) async fn rotate(State(plane): State<ControlPlane>) -> Result<Json<Rot
     Ok(Json(service(&plane)?.rotate().await.map_err(refused)?))
 }
 
+/// `POST /devices/resume`: not under `/pair`, whose token is for extensions.
+pub(super) async fn resume(State(plane): State<ControlPlane>) -> Result<Json<Done>, ApiError> {
+    Ok(Json(Done { done: usize::from(service(&plane)?.resume_pairing().await?) }))
+}
+
 /// `POST /devices/{id}/introduce`
 pub(super) async fn introduce(
     State(plane): State<ControlPlane>,

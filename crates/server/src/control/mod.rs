@@ -107,6 +107,7 @@ pub(crate) fn router(plane: ControlPlane, others: Router<ControlPlane>) -> Route
         .route("/pair/cancel", post(pair::cancel))
         .route("/devices", get(devices::list))
         .route("/devices/rotate", post(devices::rotate))
+        .route("/devices/resume", post(devices::resume))
         .route("/devices/requests", get(devices::requests))
         .route("/devices/requests/decide", post(devices::decide))
         .route("/devices/{id}", patch(devices::change).delete(devices::remove))

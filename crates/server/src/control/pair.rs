@@ -70,8 +70,10 @@ pub(super) async fn pending(
 /// `POST /pair/respond`
 pub(super) async fn respond(
     State(plane): State<ControlPlane>,
-    Body(body): Body<PairRespond>,
+    body: Result<Body<PairRespond>, ApiError>,
 ) -> Result<Json<PairResponded>, ApiError> {
+    let hint = "accept is true or false, and device_id may stand beside it: docs/devices.md has a table";
+    let Body(body) = body.map_err(|error| error.detail(hint))?;
     Ok(Json(service(&plane)?.respond(&body).await?))
 }
 

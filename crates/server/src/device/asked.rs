@@ -14,7 +14,6 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::contact::Contact;
 use super::service::DeviceService;
 use crate::keys::os_rng;
 
@@ -212,7 +211,7 @@ impl DeviceService {
         let key = PeerRequestKey { from: device_id, session_id, request_id };
         let now = self.now().wall;
         let until = Instant::now() + hold;
-        let mut changes = self.changes();
+        let changes = self.changes(); // before the change, so that none is missed
         let id = {
             let mut state = self.state().await?;
             let decided = self.change(&mut state, |devices, keys| {
@@ -227,20 +226,10 @@ impl DeviceService {
             });
             decided.await?
         };
-        self.contact(device_id, Contact::try_now);
-        self.wake.notify_one();
-        loop {
-            let said = self.answered.to(id);
-            let (outbox, reason) = {
-                let state = self.desk().await;
-                let view = state.devices.peer(device_id).ok().map(|peer| self.view(&state, peer));
-                view.map_or((0, None), |view| (view.outbox, view.reason))
-            };
-            if said.is_some() || !self.another(&mut changes, until).await {
-                let (state, by) = said.map_or((None, None), |(state, by)| (Some(state), by));
-                return Ok(PeerRequestDecided { id, state, by, outbox, reason });
-            }
-        }
+        let (outbox, reason) =
+            self.until_heard(device_id, changes, until, |_| self.answered.to(id).is_some()).await;
+        let (state, by) = self.answered.to(id).map_or((None, None), |(state, by)| (Some(state), by));
+        Ok(PeerRequestDecided { id, state, by, outbox, reason })
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Contact {
     pub(super) busy: bool,
     /// Why the last try failed.
     pub(super) problem: Option<String>,
+    /// Its inbox is full, and it has all that it takes nevertheless.
+    pub(super) full: bool,
     /// When the next try is due; `None`: at once.
     pub(super) due: Option<Instant>,
     failures: u32,
@@ -26,13 +28,14 @@ pub(super) struct Contact {
 impl Contact {
     /// It was reached.
     pub(super) fn reached(&mut self) {
-        (self.problem, self.due, self.failures) = (None, None, 0);
+        (self.problem, self.due, self.failures, self.full) = (None, None, 0, false);
     }
 
     /// It was not: the next try comes later and later.
     pub(super) fn failed(&mut self, problem: String) {
         let pause = Duration::from_secs(1 << self.failures.min(10)).min(LONGEST);
         self.failures += 1;
+        self.full = false;
         self.problem = Some(problem);
         self.due = Some(Instant::now() + pause);
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use durward_broker::approval::{Actor, AuditEntry, AuditEvent};
+use durward_broker::devices::PeerRecord;
 use durward_protocol::device::wire::{Delivered, DeviceCallAnswer};
 use durward_protocol::device::{DeviceId, DeviceKeys as _, sign_call, verify_answer};
 use durward_protocol::{ErrorCode, from_json_object};
@@ -14,6 +16,12 @@ use super::discovery::mark;
 use super::handlers::DELIVER;
 use super::service::{DeviceService, State};
 use crate::keys::os_rng;
+
+/// Most unread messages that one answer is believed to name: as many as a delivery has.
+const MAX_UNREAD: usize = 32;
+
+/// A peer takes no more payloads for now.
+const INBOX_FULL: &str = "its inbox is full";
 
 /// How long nothing can happen at most before everything is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
@@ -55,16 +63,17 @@ impl DeviceService {
 
     /// Starts a delivery to each peer for which something waits and whose pause is over. When the next one is due.
     async fn start_deliveries(self: &Arc<Self>) -> Option<Instant> {
-        let waiting: Vec<DeviceId> = {
+        let waiting: Vec<(DeviceId, bool)> = {
             // An error is a folder that cannot be read: nothing is sent.
             let state = self.state().await.ok()?;
-            let ids = state.devices.peers().map(|peer| peer.id);
-            ids.filter(|id| state.devices.outbox(*id).next().is_some()).collect()
+            let ids = state.devices.peers().map(|peer| (peer.id, state.devices.passes_full(peer.id)));
+            ids.filter(|(id, _)| state.devices.outbox(*id).next().is_some()).collect()
         };
         let mut next: Option<Instant> = None;
-        for id in waiting {
+        for (id, passes) in waiting {
             let start = self.contact(id, |contact| {
-                let due = contact.due.is_none_or(|due| due <= Instant::now());
+                let passes = passes && contact.full; // news since it was found full
+                let due = passes || contact.due.is_none_or(|due| due <= Instant::now());
                 if contact.busy || !due {
                     next = [next, contact.due.filter(|_| !contact.busy)].into_iter().flatten().min();
                     return false;
@@ -80,7 +89,11 @@ impl DeviceService {
                         contact.busy = false;
                         match result {
                             Ok(()) => contact.reached(),
-                            Err(problem) => contact.failed(problem),
+                            Err(problem) => {
+                                let full = problem == INBOX_FULL;
+                                contact.failed(problem);
+                                contact.full = full;
+                            }
                         }
                     });
                     service.tell();
@@ -143,23 +156,45 @@ impl DeviceService {
                 from_json_object(answer.body.as_bytes()).map_err(|error| error.to_string())?;
             let now = self.now().wall;
             let mut state = self.state().await.map_err(|code| code.message().to_owned())?;
-            let first = |state: &State| state.devices.outbox(id).next().map(|waiting| waiting.seq);
-            let before = first(&state);
+            // What goes out next: another one than before, or it takes nothing.
+            let goes = |state: &State| {
+                let delivery = state.devices.delivery(id);
+                delivery.map(|delivery| delivery.events.iter().map(|event| event.seq).collect::<Vec<_>>())
+            };
+            let before = goes(&state);
             let taken = self.change(&mut state, |devices, _| {
                 devices.acknowledged(id, delivered.ack, now)?;
-                Ok(((), Vec::new()))
+                devices.hear_full(id, delivered.full, &delivered.early);
+                Ok(((), unread(&peer, &delivered, now)))
             });
             match taken.await {
                 Ok(()) => {}
                 Err(ErrorCode::DeviceNotFound) => return Ok(()), // removed meanwhile
+                Err(ErrorCode::PairingNotFound) => return Err(OUT_OF_NUMBERS.into()),
                 Err(code) => return Err(code.message().to_owned()),
             }
-            // Taken, or counted anew: either way something else comes first now.
-            if first(&state) == before {
+            if delivered.full && !state.devices.passes_full(id) {
+                return Err(INBOX_FULL.into());
+            }
+            if goes(&state) == before {
                 return Err("it takes nothing at the moment".into());
             }
         }
     }
+}
+
+/// An acknowledgement of what was never sent.
+const OUT_OF_NUMBERS: &str = "it acknowledges what this device never sent: pair the two again";
+
+/// What the audit log says of messages that the peer could not read. It answers for no more than it was sent.
+fn unread(peer: &PeerRecord, delivered: &Delivered, now: time::OffsetDateTime) -> Vec<AuditEntry> {
+    let some = delivered.unreadable.iter().take(MAX_UNREAD);
+    let entry = |id| {
+        tracing::warn!(device = %peer.id, name = %peer.name, message = %id, "a peer could not read a message");
+        let entry = AuditEntry::new(now, AuditEvent::DeviceMessage, Actor::System);
+        entry.outcome("unreadable_there").detail(format!("{id} to {}", peer.name))
+    };
+    some.map(entry).collect()
 }
 
 fn explain(error: &CallError) -> String {
@@ -170,7 +205,6 @@ fn explain(error: &CallError) -> String {
         CallError::Refused(ErrorCode::BadSignature | ErrorCode::DeviceNotFound) => {
             "it does not know this device any more: pair the two again".into()
         }
-        CallError::Refused(ErrorCode::OutboxFull) => "its inbox is full".into(),
         other => other.to_string(),
     }
 }

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use durward_broker::approval::{Actor, AuditEntry, AuditEvent, Write};
 use durward_broker::devices::{Exchanging, GUESSES_SETTING, HelloState, Taken};
 use durward_protocol::device::wire::{
-    Delivered, Delivery, DeviceCall, DeviceCallAnswer, DeviceExchange, DeviceExchanged, DeviceHello,
-    DeviceVerdict, OpenPairing, PairingOpened,
+    Delivered, Delivery, DeviceCall, DeviceCallAnswer, DeviceCancel, DeviceCancelled, DeviceExchange,
+    DeviceExchanged, DeviceHello, DeviceVerdict, OpenPairing, PairingOpened,
 };
 use durward_protocol::device::{sign_answer, verify_call};
 use durward_protocol::{ErrorCode, from_json_object};
@@ -18,6 +18,9 @@ use durward_protocol::{ErrorCode, from_json_object};
 use super::Plane;
 use crate::http::{ApiError, Strict, Wait};
 use crate::keys::os_rng;
+
+/// How often a hello that is held is looked at, well within the time after which its sender counts as gone.
+const STILL_THERE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The path that calls between peers are signed for.
 pub(super) const DELIVER: &str = "/device/deliver";
@@ -93,10 +96,28 @@ pub(super) async fn hello(
         if let HelloState::Answered(envelope) = answer {
             return Ok(Json(DeviceVerdict { envelope: Some(envelope) }).into_response());
         }
-        if !service.another(&mut changes, until).await {
+        // Looked at again and again, so that the desk knows that the other device is still there.
+        let look = until.min(tokio::time::Instant::now() + STILL_THERE);
+        let again = service.another(&mut changes, look).await || tokio::time::Instant::now() < until;
+        if !again || service.is_stopping() {
             return Ok((StatusCode::ACCEPTED, Json(DeviceVerdict { envelope: None })).into_response());
         }
     }
+}
+
+/// `POST /device/pair/cancel`: the joiner gives it up, and the question here ends.
+pub(super) async fn cancel(
+    State(Plane(service)): State<Plane>,
+    Strict(body): Strict<DeviceCancel>,
+) -> Result<Json<DeviceCancelled>, ApiError> {
+    let now = service.now();
+    let mut state = service.desk().await;
+    state.desk.cancelled_there(now, &body)?;
+    service.announce(&state);
+    service.tell();
+    let entry = AuditEntry::new(now.wall, AuditEvent::DevicePairing, Actor::System);
+    let _ = service.save(vec![Write::Audit(entry.outcome("cancelled_there"))]).await; // nothing was given away
+    Ok(Json(DeviceCancelled {}))
 }
 
 /// `POST /device/deliver`: messages of a peer, signed by it. Answered once they are on disk.
@@ -133,10 +154,17 @@ pub(super) async fn deliver(
     service.act_on(&peer, &received.taken);
     // It is there: what waits for it can go now.
     service.contact(peer.id, super::contact::Contact::try_now);
-    if let (Some(code), true) = (received.refused, received.taken.is_empty()) {
-        return Err(code.into());
-    }
-    let body = serde_json::to_string(&Delivered { ack: received.ack }).map_err(|_| ErrorCode::Internal)?;
+    let unread = |taken: &Taken| match taken {
+        Taken::Unreadable(id) => Some(*id),
+        _ => None,
+    };
+    let delivered = Delivered {
+        ack: received.ack,
+        full: received.refused.is_some(),
+        early: received.early,
+        unreadable: received.taken.iter().filter_map(unread).collect(),
+    };
+    let body = serde_json::to_string(&delivered).map_err(|_| ErrorCode::Internal)?;
     Ok(Json(sign_answer(DELIVER, &call, body, state.keys.as_ref())))
 }
 

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use durward_broker::approval::{Actor, AuditEntry, AuditEvent};
-use durward_broker::devices::{DISPLAY_SECONDS, shown};
+use durward_broker::devices::{DISPLAY_SECONDS, PeerRecord, shown};
 use durward_protocol::device::api::{JoinStatus, PairJoined, PeerShown};
 use durward_protocol::device::wire::{
-    DeviceExchange, DeviceExchanged, DeviceHello, DeviceVerdict, OpenPairing, PairingOpened,
+    DeviceCancel, DeviceCancelled, DeviceExchange, DeviceExchanged, DeviceHello, DeviceVerdict, OpenPairing,
+    PairingOpened,
 };
-use durward_protocol::device::{DeviceProof, Hello, PairTag, open_hello, open_verdict, seal_hello};
+use durward_protocol::device::{
+    DeviceChannel, DeviceProof, Hello, PairTag, open_hello, open_verdict, seal_cancel, seal_hello,
+};
 use durward_protocol::{Code, Confirmation, ErrorCode, PairingId, PakeMessage, SecretBytes, Side, lp_all};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand_core::Rng as _;
@@ -53,12 +56,12 @@ struct Job {
     ends: Instant,
 }
 
-/// What came of talking to the other device, before anything is stored here.
-enum Agreed {
-    /// Its owner said yes to this device.
-    Yes { hello: Box<Hello>, pairing_id: PairingId, peer: PeerShown },
-    /// It ended otherwise.
-    No(PairJoined),
+/// A device that shows a code, proved by the code, with the channel to it.
+struct Met {
+    address: Address,
+    channel: DeviceChannel,
+    pairing_id: PairingId,
+    hello: Hello,
 }
 
 /// What a person typed.
@@ -119,6 +122,7 @@ impl DeviceService {
             None => Ok(PairJoined {
                 status: JoinStatus::Pending,
                 message: "The other device's owner has not answered yet; call again.".into(),
+                name: None,
                 peer: None,
             }),
         }
@@ -178,25 +182,29 @@ impl DeviceService {
         given_up: &Notify,
     ) -> Result<PairJoined, Refusal> {
         let given = typed.address.clone();
-        let agreed = tokio::select! {
+        let met = tokio::select! {
             biased;
-            agreed = self.agree(typed, tried) => agreed?,
+            met = self.meet(typed, tried) => met?,
             () = given_up.notified() => return Ok(abandoned()),
         };
-        let (hello, pairing_id, peer) = match agreed {
-            Agreed::Yes { hello, pairing_id, peer } => (hello, pairing_id, peer),
-            Agreed::No(joined) => return Ok(joined),
+        let met = match met {
+            Ok(met) => met,
+            Err(joined) => return Ok(joined),
         };
-        self.store_peer(&hello, pairing_id, given.as_ref()).await.map_err(|code| {
+        let peer = match self.introduce_itself(&met, given_up).await? {
+            Ok(peer) => peer,
+            Err(joined) => return Ok(joined),
+        };
+        let stored = self.store_peer(&met.hello, met.pairing_id, given.as_ref()).await.map_err(|code| {
             let why = "the other device knows this one already; pair the two again";
             (code, Some(why.to_owned()))
         })?;
         let message = "Device paired successfully. The two sync whenever they can reach each other.".into();
-        Ok(PairJoined { status: JoinStatus::Accepted, message, peer: Some(peer) })
+        Ok(PairJoined { status: JoinStatus::Accepted, message, name: Some(stored.name), peer: Some(peer) })
     }
 
-    /// Everything up to the other owner's answer. Dropped on the way, it leaves nothing here.
-    async fn agree(&self, typed: Typed, tried: &AtomicBool) -> Result<Agreed, Refusal> {
+    /// Everything before this device says who it is. Dropped on the way, it leaves nothing at either end.
+    async fn meet(&self, typed: Typed, tried: &AtomicBool) -> Result<Result<Met, PairJoined>, Refusal> {
         let Typed { code, tag, address } = typed;
         let addresses = match address {
             Some(address) => vec![address],
@@ -217,12 +225,23 @@ impl DeviceService {
         let exchanged: DeviceExchanged = match patiently(&address, "/device/pair/exchange", &body, None).await
         {
             Ok((_, exchanged)) => exchanged,
-            Err(CallError::Refused(ErrorCode::ConfirmationFailed)) => return Ok(Agreed::No(wrong_code())),
-            Err(error) => return over(&address, &error).map(Agreed::No),
+            Err(CallError::Refused(ErrorCode::ConfirmationFailed)) => return Ok(Err(wrong_code())),
+            Err(error) => return over(&address, &error).map(Err),
         };
         let verified = Confirmation::parse(&exchanged.confirmation).and_then(|mac_a| proof.verify(&mac_a));
-        let Ok(channel) = verified else { return Ok(Agreed::No(wrong_code())) };
+        let Ok(channel) = verified else { return Ok(Err(wrong_code())) };
         let hello = open_hello(&channel, &exchanged.envelope).map_err(|error| (error.code(), None))?;
+        Ok(Ok(Met { address, channel, pairing_id: opened.pairing_id, hello }))
+    }
+
+    /// Says who this device is, and waits for the other owner's answer. Given up, the other end hears of it, so that
+    /// its owner does not pair with a device that has left.
+    async fn introduce_itself(
+        &self,
+        met: &Met,
+        given_up: &Notify,
+    ) -> Result<Result<PeerShown, PairJoined>, Refusal> {
+        let Met { address, channel, pairing_id, hello } = met;
         // Before this device says who it is: is that one a possible peer?
         let (this, keys, replaces) = {
             let state = self.state().await.map_err(|code| (code, None))?;
@@ -230,23 +249,49 @@ impl DeviceService {
             let replaces = known.map(|peer| peer.name.clone());
             (state.devices.this().clone(), Arc::clone(&state.keys), replaces)
         };
-        let peer = shown(&hello, replaces);
-        let envelope = seal_hello(&channel, this.id, this.name.as_str(), keys.as_ref(), &mut os_rng())
+        let peer = shown(hello, replaces);
+        let envelope = seal_hello(channel, this.id, this.name.as_str(), keys.as_ref(), &mut os_rng())
             .map_err(|error| (error.code(), None))?;
-        let body = DeviceHello { pairing_id: opened.pairing_id, envelope };
+        let body = DeviceHello { pairing_id: *pairing_id, envelope };
+        let mut may_leave = true;
         let sealed = loop {
-            match patiently(&address, "/device/pair/hello", &body, Some(HOLD)).await {
+            let answer = tokio::select! {
+                biased;
+                answer = patiently(address, "/device/pair/hello", &body, Some(HOLD)) => answer,
+                () = self.leaving(given_up), if may_leave => {
+                    if take_back(met).await {
+                        return Ok(Err(abandoned()));
+                    }
+                    // The other owner has answered already: that answer counts at both ends.
+                    may_leave = false;
+                    continue;
+                }
+            };
+            match answer {
                 Ok((_, DeviceVerdict { envelope: Some(sealed) })) => break sealed,
                 Ok((_, DeviceVerdict { envelope: None })) => {}
-                Err(error) => return over(&address, &error).map(Agreed::No),
+                Err(error) => return over(address, &error).map(Err),
             }
         };
-        let accepted = open_verdict(&channel, &sealed).map_err(|error| (error.code(), None))?;
+        let accepted = open_verdict(channel, &sealed).map_err(|error| (error.code(), None))?;
         if !accepted {
             let message = "The other device's owner said no.".into();
-            return Ok(Agreed::No(PairJoined { status: JoinStatus::Rejected, message, peer: Some(peer) }));
+            return Ok(Err(PairJoined {
+                status: JoinStatus::Rejected,
+                message,
+                name: None,
+                peer: Some(peer),
+            }));
         }
-        Ok(Agreed::Yes { hello: Box::new(hello), pairing_id: opened.pairing_id, peer })
+        Ok(Ok(peer))
+    }
+
+    /// The owner here gives the join up, or the server stops.
+    async fn leaving(&self, given_up: &Notify) {
+        tokio::select! {
+            () = given_up.notified() => {}
+            () = self.stopped() => {}
+        }
     }
 
     /// Makes the other end a peer. An address that was given stays known. A store that is in trouble for a moment is
@@ -256,11 +301,11 @@ impl DeviceService {
         hello: &Hello,
         stream: PairingId,
         address: Option<&Address>,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<PeerRecord, ErrorCode> {
         let mut pauses = [1, 3].into_iter();
         loop {
             match self.pair_with(hello, stream, address).await {
-                Ok(_) => return Ok(()),
+                Ok(peer) => return Ok(peer),
                 Err(ErrorCode::StorageFailed) => match pauses.next() {
                     Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
                     None => return Err(ErrorCode::StorageFailed),
@@ -276,7 +321,7 @@ impl DeviceService {
         hello: &Hello,
         stream: PairingId,
         address: Option<&Address>,
-    ) -> Result<durward_broker::devices::PeerRecord, ErrorCode> {
+    ) -> Result<PeerRecord, ErrorCode> {
         let now = self.now().wall;
         let mut state = self.state().await?;
         let paired = self.change(&mut state, |devices, _| {
@@ -370,20 +415,29 @@ async fn patiently<A: serde::de::DeserializeOwned>(
     }
 }
 
+/// Tells the other end that nothing comes of it. `false`: its owner has answered already.
+async fn take_back(met: &Met) -> bool {
+    let Ok(envelope) = seal_cancel(&met.channel, &mut os_rng()) else { return true };
+    let body = DeviceCancel { pairing_id: met.pairing_id, envelope };
+    let told = patiently::<DeviceCancelled>(&met.address, "/device/pair/cancel", &body, None).await;
+    // Where it cannot be told, it notices that nobody calls any more.
+    !matches!(told, Err(CallError::Refused(ErrorCode::PairingUsed)))
+}
+
 fn wrong_code() -> PairJoined {
     let message =
         "The code was wrong, or somebody is in between. It is used up: show a new one on the other device.";
-    PairJoined { status: JoinStatus::InvalidCode, message: message.into(), peer: None::<PeerShown> }
+    PairJoined { status: JoinStatus::InvalidCode, message: message.into(), name: None, peer: None }
 }
 
 fn abandoned() -> PairJoined {
-    let message = "It was given up here. If the other device asks about this one, say no there.";
-    PairJoined { status: JoinStatus::Expired, message: message.into(), peer: None::<PeerShown> }
+    let message = "It was given up here; nothing comes of it on the other device.";
+    PairJoined { status: JoinStatus::Expired, message: message.into(), name: None, peer: None }
 }
 
 fn expired() -> PairJoined {
     let message = "The code's time is over: show a new one on the other device.";
-    PairJoined { status: JoinStatus::Expired, message: message.into(), peer: None }
+    PairJoined { status: JoinStatus::Expired, message: message.into(), name: None, peer: None }
 }
 
 /// How a pairing ends that the other device does not go on with.

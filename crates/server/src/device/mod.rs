@@ -11,7 +11,9 @@ mod discovery;
 mod handlers;
 mod join;
 mod keys;
-mod owner;
+mod messages;
+mod pair;
+mod peers;
 mod service;
 
 use std::sync::Arc;
@@ -40,6 +42,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(service: Arc<DeviceServic
         .route("/device/pair/open", post(handlers::open))
         .route("/device/pair/exchange", post(handlers::exchange))
         .route("/device/pair/hello", post(handlers::hello))
+        .route("/device/pair/cancel", post(handlers::cancel))
         .route("/device/deliver", post(handlers::deliver))
         .with_state(Plane(service))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use durward_broker::Now;
 use durward_broker::approval::{Actor, AuditEntry, AuditEvent, Event, Write};
 use durward_broker::devices::{
-    DeviceSnapshot, Devices, GUESSES_SETTING, Limits as DeviceLimits, PairDesk, This,
+    DeviceSnapshot, Devices, GUESSES_SETTING, Limits as DeviceLimits, PairDesk, PeerRecord, This,
 };
 use durward_protocol::ErrorCode;
 use durward_protocol::device::{DeviceId, DeviceKeys as _};
@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::{DevicesConfig, Limits};
 use crate::engine::Engine;
 use crate::home::Home;
+use crate::keys::os_rng;
 
 /// The setting that says whose peers the tables hold: id and keys.
 const SELF_SETTING: &str = "device_self";
@@ -141,15 +142,7 @@ impl DeviceService {
         let mut state = self.state.lock().await;
         state.desk.tick(self.now());
         for id in keys::without_file(&self.folder, &state.devices)? {
-            let now = self.now().wall;
-            let entry =
-                AuditEntry::new(now, AuditEvent::DeviceRemoved, Actor::Owner).outcome("key_file_deleted");
-            let removed = self.change(&mut state, |devices, keys| {
-                let peer = devices.remove(id, now, keys, &mut crate::keys::os_rng())?;
-                let entry = entry.detail(format!("{} {}", peer.name, peer.id));
-                Ok((peer, vec![entry]))
-            });
-            let peer = removed.await?;
+            let peer = self.unpair(&mut state, id, "key_file_deleted").await?;
             tracing::info!(device = %peer.id, name = %peer.name, "unpaired: its key file is gone");
         }
         Ok(state)
@@ -160,6 +153,36 @@ impl DeviceService {
         let mut state = self.state.lock().await;
         state.desk.tick(self.now());
         state
+    }
+
+    /// Takes a peer away and tells the others; should telling them fail, it goes all the same.
+    pub(super) async fn unpair(
+        &self,
+        state: &mut State,
+        id: DeviceId,
+        why: &str,
+    ) -> Result<PeerRecord, ErrorCode> {
+        let now = self.now().wall;
+        let entry = |peer: &PeerRecord| {
+            let entry = AuditEntry::new(now, AuditEvent::DeviceRemoved, Actor::Owner).outcome(why);
+            entry.detail(format!("{} {}", peer.name, peer.id))
+        };
+        let told = self.change(state, |devices, keys| {
+            let peer = devices.remove(id, now, keys, &mut os_rng())?;
+            let audit = vec![entry(&peer)];
+            Ok((peer, audit))
+        });
+        match told.await {
+            Err(ErrorCode::StorageFailed) => {}
+            other => return other,
+        }
+        tracing::error!(device = %id, "the other devices cannot be told that it is removed; it is removed here");
+        let alone = self.change(state, |devices, _| {
+            let peer = devices.remove_untold(id, now, &mut os_rng())?;
+            let audit = vec![entry(&peer)];
+            Ok((peer, audit))
+        });
+        alone.await
     }
 
     /// Makes a change on a copy, writes files and rows, and only then lets it count.
@@ -261,6 +284,10 @@ impl DeviceService {
     /// Resolves when the server stops: held calls end then.
     pub(super) async fn stopped(&self) {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// Ends held calls and takes the announcement back.

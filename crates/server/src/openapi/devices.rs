@@ -7,8 +7,8 @@ use durward_protocol::device::api::{
     PeerRequests, Rotated, SendDrop, Sent, ThisDevice,
 };
 use durward_protocol::device::wire::{
-    Delivered, Delivery, DeviceCall, DeviceCallAnswer, DeviceExchange, DeviceExchanged, DeviceHello,
-    DeviceVerdict, OpenPairing, PairingOpened,
+    Delivered, Delivery, DeviceCall, DeviceCallAnswer, DeviceCancel, DeviceCancelled, DeviceExchange,
+    DeviceExchanged, DeviceHello, DeviceVerdict, OpenPairing, PairingOpened,
 };
 use serde_json::json;
 
@@ -45,6 +45,14 @@ pub(super) fn describe_wire(document: &mut Document) {
             .errors(&[E::BadEnvelope, E::UnsupportedVersion, E::WrongType, E::InvalidDeviceName, E::BadSignature])
             .errors(&[E::PairingNotFound, E::PairingNotWaiting, E::PairingUsed, E::DeviceKnown, E::RateLimited]),
     );
+    document.add(
+        Operation::post("/device/pair/cancel", "The joining device gives it up")
+            .describe("Before the displayer's owner has answered; afterwards that answer counts.")
+            .body::<DeviceCancel>()
+            .answer::<DeviceCancelled>(200, "Nothing comes of the pairing.")
+            .errors(&[E::BadEnvelope, E::UnsupportedVersion, E::WrongType])
+            .errors(&[E::PairingNotFound, E::PairingNotWaiting, E::PairingUsed]),
+    );
     let body = document.schema::<Delivery>();
     let answer = document.schema::<Delivered>();
     let _ = (body, answer); // texts inside the signed ones
@@ -56,7 +64,7 @@ pub(super) fn describe_wire(document: &mut Document) {
             )
             .body::<DeviceCall>()
             .answer::<DeviceCallAnswer>(200, "What is on the receiver's disk now.")
-            .errors(&[E::BadSignature, E::DeviceNotFound, E::PairingNotFound, E::RateLimited, E::OutboxFull])
+            .errors(&[E::BadSignature, E::DeviceNotFound, E::PairingNotFound, E::RateLimited])
             .errors(&[E::Internal, E::StorageFailed]),
     );
 }
@@ -115,6 +123,12 @@ fn pair(document: &mut Document) {
 }
 
 fn peers(document: &mut Document) {
+    document.add(
+        Operation::post("/devices/resume", "Show codes again after five wrong ones")
+            .describe("Five failed guesses within an hour stop `/pair/initiate`. Whoever lifts that gives five more.")
+            .answer::<Done>(200, "1 if it was stopped.")
+            .errors(&[E::NotFound, E::StorageFailed]),
+    );
     document.add(
         Operation::get("/devices", "This device and its peers")
             .answer::<Devices>(200, "By name.")

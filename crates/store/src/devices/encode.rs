@@ -2,7 +2,7 @@
 
 use durward_broker::devices::{
     AskedRecord, DeviceWrite, InboxRecord, IntroducedRecord, OutboxRecord, PeerRecord, PeerRequestKey,
-    PeerRequestRecord, RegisterRecord,
+    PeerRequestRecord, RegisterField, RegisterRecord,
 };
 use durward_protocol::device::{AskedState, DecisionWord, DeviceId, DeviceName};
 
@@ -53,8 +53,14 @@ pub(crate) fn encode(write: &DeviceWrite) -> Result<Op, Error> {
         },
         DeviceWrite::Register(record) => Op::Put {
             table: &REGISTER,
-            key: [record.device.as_bytes().as_slice(), record.field.as_str().as_bytes()].concat(),
+            key: register_bytes(record.device, record.field),
             row: register_row(record)?,
+        },
+        DeviceWrite::RemoveRegister(device, field) => Op::Delete {
+            table: &REGISTER,
+            key: register_bytes(*device, *field),
+            sql: "DELETE FROM device_register WHERE device_id = $1 AND field = $2",
+            values: vec![blob(*device), field.as_str().to_owned().into()],
         },
         DeviceWrite::Asked(record) => {
             let mut row = asked_key(record);
@@ -77,6 +83,10 @@ pub(crate) fn encode(write: &DeviceWrite) -> Result<Op, Error> {
             values: request_key(key),
         },
     })
+}
+
+fn register_bytes(device: DeviceId, field: RegisterField) -> Vec<u8> {
+    [device.as_bytes().as_slice(), field.as_str().as_bytes()].concat()
 }
 
 fn asked_bytes(record: &AskedRecord) -> Vec<u8> {

@@ -151,6 +151,7 @@ async fn everything_is_read_back(backend: Backend) {
             DeviceWrite::Acknowledged { to: id(1), seq: 1 },
             DeviceWrite::RemoveInbox(id(5)),
             DeviceWrite::RemoveIntroduced(id(3)),
+            DeviceWrite::RemoveRegister(register("").device, register("").field),
             DeviceWrite::RemoveAsked(asked(1, 8)),
             DeviceWrite::RemovePeerRequest(peer_request(1, 4).key),
         ]))
@@ -158,7 +159,7 @@ async fn everything_is_read_back(backend: Backend) {
         .unwrap();
     let found = store.load_devices().await.unwrap();
     assert_eq!((found.outbox, found.inbox), (vec![waiting(1, 2)], vec![payload(2, 6)]));
-    assert!(found.introduced.is_empty() && found.asked.is_empty());
+    assert!(found.introduced.is_empty() && found.registers.is_empty() && found.asked.is_empty());
     assert_eq!(found.peer_requests, [peer_request(2, 1)]);
 }
 

@@ -56,6 +56,9 @@ impl Disk {
                 DeviceWrite::Register(record) => {
                     self.registers.insert((*record.device.as_bytes(), record.field), record);
                 }
+                DeviceWrite::RemoveRegister(device, field) => {
+                    self.registers.remove(&(*device.as_bytes(), field));
+                }
                 DeviceWrite::Asked(record) => self.asked.push(record),
                 DeviceWrite::RemoveAsked(record) => self.asked.retain(|asked| *asked != record),
                 DeviceWrite::PeerRequest(record) => {
@@ -304,7 +307,7 @@ fn a_removal_reaches_the_others_and_a_new_pairing_undoes_it() {
 
 #[test]
 fn a_flood_is_bounded_at_both_ends() {
-    let limits = Limits { outbox: 10, outbox_reserve: 4, inbox: 3, ..Limits::default() };
+    let limits = Limits { outbox: 10, outbox_reserve: 4, inbox: 5, ..Limits::default() };
     let (mut a, keys_a) = (paired(1, &[2], limits), TestKeys::new(1));
     let sends = (0..20).filter(|n| a.send(id(2), a_drop(), at(*n), &keys_a, &mut seeded(1)).is_ok()).count();
     assert_eq!(sends, 6, "payloads leave room for news");

@@ -4,13 +4,15 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
-use durward_protocol::device::PairTag;
 use durward_protocol::device::api::{
-    JoinStatus, PairInitiated, PairJoined, PairPending, PairRespond, PairResponded, PairState, PeerShown,
+    DeviceStatus, DeviceView, JoinStatus, MdnsStatus, PairInitiated, PairJoined, PairPending, PairRespond,
+    PairResponded, PairState, PeerShown,
 };
+use durward_protocol::device::{DeviceName, PairTag};
 use durward_protocol::{Code, ErrorCode, SecretString, TypedCode};
-use durward_server::control::api::Pairings;
+use durward_server::control::api::{Done, Pairings};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{answer, with_daemon};
@@ -24,9 +26,12 @@ use crate::{prompt, terminal};
 /// How long one call to the daemon is held. The next one goes on where it ended.
 const HELD_SECONDS: u64 = 20;
 
+/// How often it is looked whether the pairing goes on while the owner thinks.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// What both ends show at the end.
-const PAIRED: &str =
-    "Device paired successfully!\nThe devices will now sync automatically when discovered on the network.";
+const PAIRED: &str = "Device paired successfully!\nThe devices will now sync automatically when discovered on the network.\n\
+    What syncs is what one device has for the other: files sent, requests to approve, news about devices.";
 
 /// Pair this device with another one of yours.
 ///
@@ -36,7 +41,8 @@ const PAIRED: &str =
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  durward pair\n  durward pair --code 847293\n  \
     durward pair --code 847293 --address 192.168.1.20:5000\n  durward pair --code          (asks for the code)\n  \
-    printf '847293\\n' | durward pair --code-stdin --tag amber-otter")]
+    printf '847293\\n' | durward pair --code-stdin --tag amber-otter\n  \
+    durward pair --resume         (after five wrong codes)")]
 pub(crate) struct PairArgs {
     /// Join with the code that the other device shows. Without a value it is asked for: the command line can be
     /// read by other programs while this runs.
@@ -54,6 +60,9 @@ pub(crate) struct PairArgs {
     /// Accept whichever device has the code, without asking.
     #[arg(long)]
     yes: bool,
+    /// Make codes again after five wrong ones within an hour, and pair nothing. Only when you know who typed them.
+    #[arg(long, conflicts_with_all = ["code", "code_stdin", "address", "tag"])]
+    resume: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -61,6 +70,9 @@ pub(crate) struct PairArgs {
 pub(crate) fn pair(args: PairArgs) -> CommandResult {
     let output = args.output;
     with_daemon(output, |control| async move {
+        if args.resume {
+            return resume(&control, &args).await;
+        }
         match typed_code(&args)? {
             Some(code) => join(&control, &args, code).await,
             None if args.address.is_some() || args.tag.is_some() => {
@@ -93,6 +105,21 @@ fn typed_code(args: &PairArgs) -> Result<Option<SecretString>, CliError> {
     Err(CliError::new(Exit::Usage, "invalid_code", text).hint("type what the other device shows"))
 }
 
+/// Lifts the pause after five failed guesses.
+async fn resume(control: &Control, args: &PairArgs) -> CommandResult {
+    terminal::note(
+        "Five wrong codes within an hour stop pairing, because somebody may be guessing. This allows five more: go on \
+        only if you know who typed them.",
+    );
+    if !prompt::confirm("Make codes again?", args.yes)? {
+        return Err(CliError::new(Exit::Cancelled, "cancelled", "Nothing was changed"));
+    }
+    let done: Done = control.post("/devices/resume", SecretBody::default()).await?;
+    answer(args.output, &json!({ "resumed": done.done == 1 }), |_| {
+        if done.done == 1 { "Codes are made again: `durward pair`" } else { "Pairing was not stopped" }.into()
+    })
+}
+
 fn agents_code() -> CliError {
     let text = "this is an agent's code, not a device's: type it at the approver";
     CliError::new(Exit::Usage, "agents_code", text).hint("`durward approve`, or `durward pairing enter`")
@@ -117,17 +144,63 @@ async fn initiate(control: &Control, args: &PairArgs) -> CommandResult {
     waiting.end();
     let pending = pending?;
     let Some(peer) = pending.request.clone().filter(|_| pending.state == PairState::Requested) else {
-        return ended(args.output, pending.state, pending.request.as_ref());
+        return ended(args.output, pending.state, pending.request.as_ref(), None);
     };
     show_request(&peer);
     let accept = args.yes
         || tokio::select! {
             typed = ask() => typed?,
             () = interrupt.typed() => return Err(cancel(control).await),
+            state = ended_there(control) => {
+                terminal::note("");
+                return ended(args.output, state, Some(&peer), None);
+            }
         };
     let respond = PairRespond { accept, device_id: Some(peer.device_id) };
-    let done: PairResponded = control.post("/pair/respond", SecretBody::new(respond)).await.map_err(over)?;
-    ended(args.output, done.status, Some(&peer))
+    let done: Result<PairResponded, Failure> = control.post("/pair/respond", SecretBody::new(respond)).await;
+    match done {
+        Ok(done) => {
+            if let Some(device) = &done.device {
+                say_where(control, device).await;
+            }
+            ended(args.output, done.status, Some(&peer), done.device.as_ref())
+        }
+        Err(failure) => Err(over(control, args.output, failure).await),
+    }
+}
+
+/// Without a search on the network, the device that joined knows where this one is, and not the other way round.
+async fn say_where(control: &Control, device: &DeviceView) {
+    if device.address.is_some() || device.found_at.is_some() {
+        return;
+    }
+    let status: Result<Status, Failure> = control.get("/status").await;
+    if status.is_ok_and(|status| status.devices.is_some_and(|devices| devices.mdns != MdnsStatus::On)) {
+        let name = harmless(device.name.as_str());
+        terminal::note(&format!(
+            "This device does not know where {name} is, and does not search the network. So that it can send \
+            something: durward devices set-address {name:?} HOST:PORT"
+        ));
+    }
+}
+
+/// The part of `/status` that is of interest here.
+#[derive(Deserialize)]
+struct Status {
+    devices: Option<DeviceStatus>,
+}
+
+/// Resolves when the pairing ends while the question stands on the screen: the other device gave it up, its time is
+/// over, or another screen has answered.
+async fn ended_there(control: &Control) -> PairState {
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let pending: Result<PairPending, Failure> = control.get("/pair/pending").await;
+        match pending {
+            Ok(pending) if pending.state != PairState::Requested => return pending.state,
+            _ => {}
+        }
+    }
 }
 
 fn show_code(begun: &PairInitiated) {
@@ -195,10 +268,20 @@ async fn wait_for_request(control: &Control) -> Result<PairPending, Failure> {
 }
 
 /// How the pairing ended at the device with the code: by this screen, another one, or an extension.
-fn ended(output: OutputArgs, state: PairState, peer: Option<&PeerShown>) -> CommandResult {
+fn ended(
+    output: OutputArgs,
+    state: PairState,
+    peer: Option<&PeerShown>,
+    stored: Option<&DeviceView>,
+) -> CommandResult {
     let error = |exit, code: &str, text: &str| CliError::new(exit, code, text);
     Err(match state {
-        PairState::Accepted => return answer(output, &json!({ "device": peer }), |_| PAIRED.into()),
+        PairState::Accepted => {
+            let name = stored.map(|stored| &stored.name);
+            return answer(output, &json!({ "device": peer, "name": name }), |_| {
+                format!("{PAIRED}{}", called(peer, name))
+            });
+        }
         PairState::Rejected => error(Exit::Denied, "rejected", "Pairing was rejected: nothing was stored"),
         PairState::InvalidCode => error(
             Exit::Mismatch,
@@ -207,7 +290,9 @@ fn ended(output: OutputArgs, state: PairState, peer: Option<&PeerShown>) -> Comm
         )
         .hint("run `durward pair` again for a new code; if nobody mistyped, somebody may be guessing"),
         PairState::Cancelled | PairState::Idle => {
-            error(Exit::Cancelled, "cancelled", "The pairing was cancelled")
+            error(Exit::Cancelled, "cancelled", "The pairing was cancelled").hint(
+                "the other device gave it up or went away, or it was cancelled here; nothing was stored",
+            )
         }
         PairState::Expired | PairState::Waiting | PairState::Exchanged | PairState::Requested => expired(),
     })
@@ -219,14 +304,26 @@ fn expired() -> CliError {
 }
 
 /// The pairing ended while the question stood on the screen.
-fn over(failure: Failure) -> CliError {
-    match failure {
-        Failure::Refused(refusal)
-            if refusal.is(ErrorCode::PairingNotFound) || refusal.is(ErrorCode::PairingNotWaiting) =>
-        {
-            expired()
+async fn over(control: &Control, output: OutputArgs, failure: Failure) -> CliError {
+    let gone = |refusal: &crate::control::Refusal| {
+        refusal.is(ErrorCode::PairingNotFound) || refusal.is(ErrorCode::PairingNotWaiting)
+    };
+    if !matches!(&failure, Failure::Refused(refusal) if gone(refusal)) {
+        return failure.into();
+    }
+    let pending: Result<PairPending, Failure> = control.get("/pair/pending").await;
+    let state = pending.map_or(PairState::Expired, |pending| pending.state);
+    ended(output, state, None, None).err().unwrap_or_else(expired)
+}
+
+/// The name under which a device is stored, where it is another one than it gave itself.
+fn called(peer: Option<&PeerShown>, stored: Option<&DeviceName>) -> String {
+    match (peer, stored) {
+        (Some(peer), Some(stored)) if peer.device_name != *stored => {
+            let (own, stored) = (harmless(peer.device_name.as_str()), harmless(stored.as_str()));
+            format!("\nIt is called {stored} here: another device has the name {own}.")
         }
-        other => other.into(),
+        _ => String::new(),
     }
 }
 
@@ -264,15 +361,16 @@ async fn join(control: &Control, args: &PairArgs, code: SecretString) -> Command
     }
     let joined = match joined {
         Ok(joined) => joined,
-        Err(failure) => return Err(not_joined(control, failure).await),
+        Err(failure) => return Err(not_joined(control, args, failure).await),
     };
     match joined.status {
-        JoinStatus::Accepted => answer(args.output, &json!({ "device": joined.peer }), |_| {
+        JoinStatus::Accepted => answer(args.output, &json!({ "device": joined.peer, "name": joined.name }), |_| {
             let shown = |peer: &PeerShown| {
                 let name = harmless(peer.device_name.as_str());
                 format!("\n\n  Device: {name} ({})\n  Key:    {}", peer.device_id, harmless(&peer.fingerprint))
             };
-            format!("{PAIRED}{}", joined.peer.as_ref().map(shown).unwrap_or_default())
+            let peer = joined.peer.as_ref();
+            format!("{PAIRED}{}{}", called(peer, joined.name.as_ref()), peer.map(shown).unwrap_or_default())
         }),
         JoinStatus::Rejected => {
             let error = CliError::new(Exit::Denied, "rejected", "Pairing was rejected");
@@ -292,13 +390,21 @@ async fn join(control: &Control, args: &PairArgs, code: SecretString) -> Command
 }
 
 /// Why no device could be joined. When an agent waits for a code here, that is the likelier reason.
-async fn not_joined(control: &Control, failure: Failure) -> CliError {
+async fn not_joined(control: &Control, args: &PairArgs, failure: Failure) -> CliError {
     let nobody = |refusal: &crate::control::Refusal| {
         refusal.is(ErrorCode::PairingNotFound) || refusal.is(ErrorCode::DeviceUnreachable)
     };
     let several = matches!(&failure, Failure::Refused(refusal) if refusal.is(ErrorCode::SeveralPairings));
     let looked = matches!(&failure, Failure::Refused(refusal) if nobody(refusal));
-    let error = CliError::from(failure);
+    // Where an address was given, it is the device there that knows of no such code.
+    let answered = args.address.is_some()
+        && matches!(&failure, Failure::Refused(refusal) if refusal.is(ErrorCode::PairingNotFound));
+    let error = if answered {
+        let text = "Invalid pairing code: it may have expired or been used up";
+        CliError::new(Exit::Mismatch, "invalid_code", text)
+    } else {
+        CliError::from(failure)
+    };
     if several {
         return error.hint("add --tag and the two words above the code on the other device");
     }
@@ -310,6 +416,9 @@ async fn not_joined(control: &Control, failure: Failure) -> CliError {
         return error.hint(
             "an agent is waiting for a code here: if the code is its, type it at the approver (`durward approve`)",
         );
+    }
+    if answered {
+        return error.hint("run `durward pair` again there, for a new code");
     }
     error.hint(
         "both devices must be on the same network, or add --address HOST:PORT; a firewall must let the other \

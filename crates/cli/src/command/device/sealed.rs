@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use durward_protocol::device::DevicePublic;
+use durward_protocol::device::api::DeviceView;
 use durward_protocol::hex_encode;
 use durward_sealing::{
     Accept, DeviceCard, DeviceIdentity, Existing, Opened, Opening, Purpose, Sealing, Sender, open_to_path,
@@ -22,8 +23,10 @@ use time::OffsetDateTime;
 use super::{explain, is_called, keys, not_found};
 use crate::command::owner::OutputArgs;
 use crate::command::sessions::minutes;
+use crate::control::Control;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::interrupt::Interrupt;
+use crate::paths::Paths;
 use crate::prompt;
 use crate::terminal::{self, harmless};
 
@@ -107,6 +110,7 @@ fn seal_file(args: SealArgs) -> CommandResult {
             to.push(card.clone());
         }
     }
+    warn_of_unpaired(&to, &sender.card());
     let output = match &args.output {
         Some(path) => Place::of(path),
         None => with_age(&args.file),
@@ -132,6 +136,26 @@ fn seal_file(args: SealArgs) -> CommandResult {
         terminal::note(&format!("Sealed for {}: {}", names.join(", "), path.display()));
     }
     Ok(Exit::success())
+}
+
+/// A key file that somebody put into the folder is no pairing. The daemon knows which are; where none runs, nobody does.
+fn warn_of_unpaired(to: &[DeviceCard], own: &DeviceCard) {
+    let others: Vec<&DeviceCard> = to.iter().filter(|card| card.id != own.id).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (false, Ok(paths), Ok(runtime)) = (others.is_empty(), Paths::discover(), runtime) else { return };
+    let Ok(devices) = runtime.block_on(super::all(&Control::at(paths.control_socket()))) else { return };
+    for card in others {
+        let is = |device: &DeviceView| {
+            device.device_id == card.id && device.public_key == card.public.x25519_hex()
+        };
+        if !devices.devices.iter().any(is) {
+            terminal::note(&format!(
+                "warning: {} has a key file in sync/keys, but this device is not paired with it: whoever put the file \
+                there can open the result",
+                harmless(card.name.as_str())
+            ));
+        }
+    }
 }
 
 fn open_file(args: OpenArgs) -> CommandResult {
@@ -296,6 +320,9 @@ fn interruptible<T: Send + 'static>(
     match done {
         Ok(Err(durward_sealing::Error::Read(error))) if error.kind() == io::ErrorKind::ConnectionAborted => {
             Err(CliError::new(Exit::Interrupted, "interrupted", "interrupted: nothing was written"))
+        }
+        Ok(Err(error @ durward_sealing::Error::Exists { .. })) => {
+            Err(explain(error).hint("-o OUT writes to another file, --force replaces a file that is there"))
         }
         Ok(done) => done.map_err(explain),
         Err(error) => Err(anyhow::anyhow!("{what} stopped: {error}").into()),

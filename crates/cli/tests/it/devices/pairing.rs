@@ -173,6 +173,63 @@ fn no_wrong_codes_and_interrupts_pair_nothing() {
 }
 
 #[test]
+fn a_joiner_that_gives_up_ends_the_question() {
+    let (laptop, desktop) = (Device::start("laptop"), Device::start("desktop"));
+    let (mut screen, code, _) = laptop.show_code();
+    let joining = desktop.join(&code, &laptop);
+    screen.wait_for("Accept this device? [y/N] ");
+    joining.signal(nix::sys::signal::Signal::SIGINT);
+    let (ended, shown) = screen.end();
+    assert_eq!(ended, 12, "{shown}");
+    assert!(shown.contains("The pairing was cancelled"), "{shown}");
+    assert_eq!(joining.finish().code, 130);
+    for device in [&laptop, &desktop] {
+        assert_eq!(device.home.json(&["devices"])["devices"], Value::Array(Vec::new()));
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_said_at_both_ends() {
+    let (laptop, twin, other) = (Device::start("laptop"), Device::start("twin"), Device::start("twin"));
+    twin.pair_with(&laptop);
+    let showing = laptop.home.start(&["pair", "--yes", "--json"]);
+    let joined = other.join(&code_of(&showing), &laptop).finish();
+    assert_eq!(joined.code, 0, "{joined:?}");
+    let shown = showing.finish();
+    let answer = shown.json();
+    assert_eq!((&answer["device"]["device_name"], &answer["name"]), (&"twin".into(), &"twin-2".into()));
+    // These two search no network: the one with the code does not know where the other one is.
+    assert!(shown.stderr.contains("set-address \"twin-2\" HOST:PORT"), "{shown:?}");
+}
+
+#[test]
+fn lifting_a_pause_asks_first() {
+    let laptop = Device::start("laptop");
+    let refused = laptop.home.run(&["pair", "--resume"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(
+        refused.stderr.contains("somebody may be guessing") && refused.stderr.contains("--yes"),
+        "{refused:?}"
+    );
+    assert_eq!(laptop.ok(&["pair", "--resume", "--yes"]), "Pairing was not stopped\n");
+}
+
+#[test]
+fn a_key_file_put_there_by_hand_is_no_pairing() {
+    let (laptop, desktop) = (Device::start("laptop"), Device::start("desktop"));
+    laptop.env.file("photo", "a photograph");
+    let card = std::fs::read_to_string(desktop.env.path("sync/keys/desktop.pub")).unwrap();
+    std::fs::write(laptop.env.path("sync/keys/desktop.pub"), card).unwrap();
+    let file = laptop.env.path("photo").display().to_string();
+    let sealed = laptop.home.run(&["seal", "--to", "desktop", &file]);
+    assert_eq!(sealed.code, 0, "{sealed:?}");
+    assert!(sealed.stderr.contains("this device is not paired with it"), "{sealed:?}");
+    desktop.pair_with(&laptop);
+    let sealed = laptop.home.run(&["seal", "--to", "desktop", "--force", &file]);
+    assert!(!sealed.stderr.contains("not paired"), "{sealed:?}");
+}
+
+#[test]
 fn an_agents_code_is_no_devices_code() {
     let device = Device::start("laptop");
     let agent = Home::empty();

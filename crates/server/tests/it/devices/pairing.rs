@@ -97,8 +97,13 @@ async fn the_one_that_typed_the_code_can_give_it_up_until_the_other_has_said_yes
     let joined = join.await.unwrap().good();
     assert_eq!(joined["status"], "expired", "{joined}");
     assert!(b.peers().await.is_empty(), "nothing came of it here");
+    // The question at the other end ended with it, before this call did.
+    assert_eq!(a.get("/pair/pending").await["state"], "cancelled");
+    a.post("/pair/respond", json!({"accept": true})).await.refused(404, "pairing_not_found");
+    assert!(a.peers().await.is_empty(), "nor there");
+    let log = a.get("/audit").await.to_string();
+    assert!(log.contains("cancelled_there"), "{log}");
     // Neither end is stuck: the next code pairs them.
-    a.post("/pair/cancel", json!({})).await.good();
     b.pair_with(&a).await;
     assert_eq!(b.post("/pair/cancel", json!({})).await.good(), json!({"done": 0}), "too late");
     assert_eq!((a.peers().await, b.peers().await), (vec!["desktop".to_owned()], vec!["laptop".to_owned()]));
@@ -134,13 +139,42 @@ async fn a_joiner_that_vanishes_leaves_nothing_half_done() {
     assert_eq!(a.pending().await["state"], "requested");
     b.down().await;
     assert_eq!(join.await.unwrap().body["status"], "pending", "a held call ends with its server");
-    a.post("/pair/respond", json!({"accept": true})).await.good();
+    a.until("/pair/pending", |pending| pending["state"] == "cancelled").await;
+    a.post("/pair/respond", json!({"accept": true})).await.refused(404, "pairing_not_found");
     b.up().await;
-    assert_eq!((a.peers().await.len(), b.peers().await.len()), (1, 0));
-    // A message for it says why it does not go out; pairing once more puts it right.
+    assert_eq!((a.peers().await.len(), b.peers().await.len()), (0, 0));
     b.pair_with(&a).await;
     assert_eq!((a.peers().await, b.peers().await), (vec!["desktop".to_owned()], vec!["laptop".to_owned()]));
     a.down().await;
+}
+
+#[tokio::test]
+async fn the_owner_can_lift_the_pause_after_five_wrong_codes() {
+    let (a, b) = (Machine::start("laptop").await, Machine::start("desktop").await);
+    assert_eq!(a.post("/devices/resume", json!({})).await.good(), json!({"done": 0}), "nothing to lift");
+    for _ in 0..5 {
+        let code: u32 = a.show_code().await.parse().unwrap();
+        let wrong = (100_000 + (code - 99_999) % 900_000).to_string();
+        assert_eq!(b.joining(&wrong, a.listen).await.good()["status"], "invalid_code");
+    }
+    a.post("/pair/initiate", json!({})).await.refused(429, "pairing_paused");
+    assert_eq!(a.post("/devices/resume", json!({})).await.good(), json!({"done": 1}));
+    b.pair_with(&a).await;
+    let log = a.get("/audit").await.to_string();
+    assert!(log.contains("resumed"), "{log}");
+}
+
+#[tokio::test]
+async fn the_name_under_which_a_device_is_stored_is_said() {
+    let (a, b, c) =
+        (Machine::start("laptop").await, Machine::start("twin").await, Machine::start("twin").await);
+    a.pair_with(&b).await;
+    let code = c.show_code().await;
+    let join = tokio::spawn(a.joining(&code, c.listen));
+    assert_eq!(c.pending().await["state"], "requested");
+    c.post("/pair/respond", json!({"accept": true})).await.good();
+    let joined = join.await.unwrap().good();
+    assert_eq!((&joined["device_name"], &joined["name"]), (&json!("twin"), &json!("twin-2")), "{joined}");
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What the owner is told when no screen shows it: by a program that reads JSON, or by whatever else the
 //! caller brings. Never a secret: names, numbers and reasons only.
 
-use std::process::Stdio;
+mod hook;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use durward_broker::accounts::{Alert, LadderAlert};
 use durward_broker::approval::Notice;
@@ -11,15 +11,9 @@ use durward_protocol::device::DeviceName;
 use durward_protocol::{AgentId, AgentName, Domain, Field, PairingNumber, RequestId, SessionId, Verdict};
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 
-/// Programs at once …
-const MAX_RUNNING: usize = 4;
-/// … and notices that wait for one of them to end; more are only logged.
-const MAX_WAITING: usize = 64;
-/// A program that takes longer is killed, with what it started.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub use hook::Hook;
 
 /// Something that wants the owner's eyes.
 #[derive(Clone, Debug, Serialize)]
@@ -40,20 +34,9 @@ pub enum OwnerNotice {
     },
     /// A request waits for a decision.
     RequestWaiting {
-        /// Whose.
-        session_id: SessionId,
-        /// Which.
-        request_id: RequestId,
-        /// The agent.
-        agent_id: AgentId,
-        /// Its name.
-        agent_name: AgentName,
-        /// What for.
-        domain: Domain,
-        /// Fields asked for.
-        fields: Vec<Field>,
-        /// Why, in the agent's words.
-        reason: String,
+        /// What is asked.
+        #[serde(flatten)]
+        asks: Asks,
         /// When it stops waiting.
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
@@ -62,20 +45,9 @@ pub enum OwnerNotice {
     DeviceAsks {
         /// The device.
         device: DeviceName,
-        /// The session there.
-        session_id: SessionId,
-        /// The request there.
-        request_id: RequestId,
-        /// The agent.
-        agent_id: AgentId,
-        /// Its name.
-        agent_name: AgentName,
-        /// What for.
-        domain: Domain,
-        /// Fields asked for.
-        fields: Vec<Field>,
-        /// Why, in the agent's words.
-        reason: String,
+        /// What is asked there.
+        #[serde(flatten)]
+        asks: Asks,
     },
     /// Nobody decided in time.
     RequestExpired {
@@ -106,6 +78,25 @@ pub enum OwnerNotice {
     StorageFailed,
 }
 
+/// A request of an agent.
+#[derive(Clone, Debug, Serialize)]
+pub struct Asks {
+    /// Whose.
+    pub session_id: SessionId,
+    /// Which.
+    pub request_id: RequestId,
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Its name.
+    pub agent_name: AgentName,
+    /// What for.
+    pub domain: Domain,
+    /// Fields asked for.
+    pub fields: Vec<Field>,
+    /// Why, in the agent's words.
+    pub reason: String,
+}
+
 impl OwnerNotice {
     /// What of the broker's notices is for the owner.
     fn of(notice: Notice) -> Option<Self> {
@@ -117,13 +108,15 @@ impl OwnerNotice {
                 expires_at: pairing.expires_at,
             },
             Notice::RequestWaiting { request } => Self::RequestWaiting {
-                session_id: request.session_id,
-                request_id: request.request_id,
-                agent_id: request.agent_id,
-                agent_name: request.agent_name,
-                domain: request.domain,
-                fields: request.fields,
-                reason: request.reason,
+                asks: Asks {
+                    session_id: request.session_id,
+                    request_id: request.request_id,
+                    agent_id: request.agent_id,
+                    agent_name: request.agent_name,
+                    domain: request.domain,
+                    fields: request.fields,
+                    reason: request.reason,
+                },
                 expires_at: request.expires_at,
             },
             Notice::RequestOver {
@@ -136,13 +129,15 @@ impl OwnerNotice {
             } => Self::RequestExpired { session_id, request_id, agent_id, domain },
             Notice::DeviceAsks { device, asked } => Self::DeviceAsks {
                 device,
-                session_id: asked.session_id,
-                request_id: asked.request_id,
-                agent_id: asked.agent_id,
-                agent_name: asked.agent_name,
-                domain: asked.domain,
-                fields: asked.fields,
-                reason: asked.reason,
+                asks: Asks {
+                    session_id: asked.session_id,
+                    request_id: asked.request_id,
+                    agent_id: asked.agent_id,
+                    agent_name: asked.agent_name,
+                    domain: asked.domain,
+                    fields: asked.fields,
+                    reason: asked.reason,
+                },
             },
             Notice::StorageFailed => Self::StorageFailed,
             _ => return None,
@@ -190,78 +185,6 @@ pub(crate) async fn run(mut notices: broadcast::Receiver<Notice>, notifiers: Vec
     }
 }
 
-/// A program that reads one JSON object from its standard input. No shell is involved.
-#[derive(Clone, Debug)]
-pub struct Hook {
-    command: Arc<[String]>,
-    waiting: Arc<Semaphore>,
-    running: Arc<Semaphore>,
-}
-
-impl Hook {
-    /// Program and arguments; `None` when there are none.
-    pub fn new(command: Vec<String>) -> Option<Self> {
-        (!command.is_empty()).then(|| Self {
-            command: command.into(),
-            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-            running: Arc::new(Semaphore::new(MAX_RUNNING)),
-        })
-    }
-}
-
-impl Notifier for Hook {
-    fn tell(&self, notice: &OwnerNotice) {
-        let Ok(body) = serde_json::to_string(notice) else { return };
-        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
-            tracing::warn!("too many notices wait for their program: one was dropped");
-            return;
-        };
-        let hook = self.clone();
-        tokio::spawn(async move {
-            let Ok(_slot) = hook.running.acquire().await else { return };
-            drop(place);
-            match tokio::time::timeout(PATIENCE, call(&hook.command, &body)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the program for notices failed"),
-                Err(_) => tracing::error!("the program for notices took too long and was killed"),
-            }
-        });
-    }
-}
-
-async fn call(command: &[String], body: &str) -> std::io::Result<()> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    let mut command = tokio::process::Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    #[cfg(unix)]
-    command.process_group(0);
-    let mut child = command.kill_on_drop(true).spawn()?;
-    #[cfg(unix)]
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not read is none of our trouble.
-        let _ = stdin.write_all(body.as_bytes()).await;
-    }
-    let status = child.wait().await?;
-    #[cfg(unix)]
-    group.0.take();
-    if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("it ended with {status}"))) }
-}
-
-/// Kills the program and what it started, when it is given up before its end.
-#[cfg(unix)]
-struct Group(Option<i32>);
-
-#[cfg(unix)]
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(id) = self.0 {
-            let _ =
-                nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +211,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_asks_is_flat_too() {
+        use rand::SeedableRng as _;
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let asks = Asks {
+            session_id: SessionId::random(&mut rng),
+            request_id: RequestId::random(&mut rng),
+            agent_id: AgentId::parse("agent").unwrap(),
+            agent_name: AgentName::parse("Agent").unwrap(),
+            domain: Domain::parse("example.com").unwrap(),
+            fields: vec![Field::Username],
+            reason: "why".into(),
+        };
+        let keys = ["session_id", "request_id", "agent_id", "agent_name", "domain", "fields", "reason"];
+        let device = DeviceName::parse("phone").unwrap();
+        let elsewhere = OwnerNotice::DeviceAsks { device, asks: asks.clone() };
+        let here = OwnerNotice::RequestWaiting { asks, expires_at: OffsetDateTime::UNIX_EPOCH };
+        for (notice, event, more) in
+            [(here, "request_waiting", "expires_at"), (elsewhere, "device_asks", "device")]
+        {
+            let json = serde_json::to_value(notice).unwrap();
+            assert_eq!((json["event"].as_str(), json.as_object().unwrap().len()), (Some(event), 9), "{json}");
+            for key in keys.into_iter().chain([more]) {
+                assert!(!json[key].is_null(), "{key} in {json}");
+            }
+        }
+    }
+
+    #[test]
     fn an_expired_request_is_told_and_a_decided_one_is_not() {
         use durward_broker::approval::Actor;
         use rand::SeedableRng as _;
@@ -308,32 +259,5 @@ mod tests {
             (json["event"].as_str(), json["domain"].as_str()),
             (Some("request_expired"), Some("example.com"))
         );
-    }
-
-    #[test]
-    fn no_program_is_no_hook() {
-        assert!(Hook::new(Vec::new()).is_none());
-    }
-
-    /// What a program that is given up has started goes with it: its end of the pipe closes.
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn a_program_that_is_given_up_is_killed_with_its_children() {
-        let folder = tempfile::tempdir().unwrap();
-        let fifo = folder.path().join("fifo");
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        // The child holds the fifo open for writing; its end is what the reader below waits for.
-        let script = format!("sleep 600 > '{}' & cat > /dev/null; wait", fifo.display());
-        let command = vec!["sh".to_owned(), "-c".to_owned(), script];
-        let opened = tokio::task::spawn_blocking(move || std::fs::File::open(fifo).unwrap());
-        let calling = tokio::spawn(async move { call(&command, "{}").await });
-        let mut reader = opened.await.unwrap();
-        calling.abort();
-        assert!(calling.await.unwrap_err().is_cancelled());
-        let mut rest = Vec::new();
-        tokio::task::spawn_blocking(move || std::io::Read::read_to_end(&mut reader, &mut rest))
-            .await
-            .unwrap()
-            .unwrap();
     }
 }

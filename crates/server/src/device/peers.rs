@@ -1,19 +1,14 @@
-//! What the owner does with devices, for the control plane.
+//! The list of devices, and what the owner changes about one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use durward_broker::approval::{Actor, AuditEntry, AuditEvent};
-use durward_broker::devices::{EventBody, InboxRecord, PeerRecord, plain_file_name, shown};
+use durward_broker::devices::{PeerRecord, shown};
 use durward_protocol::device::api::{
-    ChangeDevice, DeviceStatus, DeviceView, Devices, Inbox, InboxContent, InboxItem, IntroducedView,
-    MAX_DROP_BYTES, Outbox, OutboxItem, PairInitiated, PairPending, PairRespond, PairResponded, PairState,
-    Rotated, SendDrop, Sent, ThisDevice,
+    ChangeDevice, DeviceStatus, DeviceView, Devices, IntroducedView, Rotated, ThisDevice,
 };
-use durward_protocol::device::{DeviceId, DeviceKeys as _, DeviceName, EventId, Hello};
-use durward_protocol::{ErrorCode, SecretString, Timestamp, base64url_decode, base64url_encode};
-use tokio::time::Instant;
-use zeroize::Zeroizing;
+use durward_protocol::device::{DeviceId, DeviceKeys as _, DeviceName, Hello};
+use durward_protocol::{ErrorCode, Timestamp};
 
 use super::client::Address;
 use super::contact::Contact;
@@ -23,99 +18,6 @@ use super::service::{DeviceService, State};
 use crate::keys::os_rng;
 
 impl DeviceService {
-    /// Makes a code.
-    pub(crate) async fn initiate(&self) -> Result<PairInitiated, ErrorCode> {
-        if self.joining.is_busy() {
-            return Err(ErrorCode::PairingBusy);
-        }
-        let now = self.now();
-        let mut state = self.desk().await;
-        let (code, tag) = state.desk.initiate(now, &mut os_rng())?;
-        self.announce(&state);
-        self.tell();
-        let entry = AuditEntry::new(now.wall, AuditEvent::DevicePairing, Actor::Owner).outcome("code_shown");
-        // The record says who may have come in later: without it no code.
-        let written = self.save(vec![durward_broker::approval::Write::Audit(entry)]).await;
-        if let Err(error) = written {
-            state.desk.cancel(now);
-            self.announce(&state);
-            return Err(error);
-        }
-        Ok(PairInitiated {
-            code: SecretString::new(code.expose_digits().to_owned()),
-            expires_in_seconds: durward_broker::devices::DISPLAY_SECONDS.unsigned_abs(),
-            tag,
-            addresses: own_addresses(self.listen, self.tls),
-        })
-    }
-
-    /// Where the pairing stands; with `hold`, once somebody has come or it is over.
-    pub(crate) async fn pending(&self, hold: Duration) -> PairPending {
-        let until = Instant::now() + hold;
-        let mut changes = self.changes();
-        loop {
-            let now = self.now();
-            let view = self.desk().await.desk.view(now);
-            let early = matches!(view.state, PairState::Waiting | PairState::Exchanged);
-            if !early || !self.another(&mut changes, until).await {
-                return PairPending {
-                    pending: view.state == PairState::Requested,
-                    state: view.state,
-                    tag: view.tag,
-                    expires_in_seconds: view.seconds_left,
-                    request: view.peer,
-                };
-            }
-        }
-    }
-
-    /// The owner answers the device that asks.
-    pub(crate) async fn respond(&self, body: &PairRespond) -> Result<PairResponded, ErrorCode> {
-        let now = self.now();
-        let mut guard = self.state().await?;
-        let state = &mut *guard;
-        let (verdict, hello, stream) = state.desk.verdict(now, body.accept, body.device_id, &mut os_rng())?;
-        let device = if body.accept { Some(self.accept(state, &hello, stream).await?) } else { None };
-        state.desk.decided(now, body.accept, verdict);
-        self.announce(state);
-        self.tell();
-        let status = if body.accept { PairState::Accepted } else { PairState::Rejected };
-        if !body.accept {
-            let entry = AuditEntry::new(now.wall, AuditEvent::DevicePairing, Actor::Owner);
-            let entry = entry.outcome("rejected").detail(format!("{} {}", hello.name, hello.device_id));
-            let _ = self.save(vec![durward_broker::approval::Write::Audit(entry)]).await; // nothing was given away
-        }
-        Ok(PairResponded { status, device: device.map(|peer| self.view(state, &peer)) })
-    }
-
-    async fn accept(
-        &self,
-        state: &mut State,
-        hello: &Hello,
-        stream: durward_protocol::PairingId,
-    ) -> Result<PeerRecord, ErrorCode> {
-        let now = self.now().wall;
-        let paired = self.change(state, |devices, _| {
-            let peer = devices.pair(hello, stream, now, &mut os_rng())?;
-            let detail = format!("{} {} {}", peer.name, peer.id, peer.keys.fingerprint());
-            Ok((peer, vec![AuditEntry::new(now, AuditEvent::DevicePaired, Actor::Owner).detail(detail)]))
-        });
-        let peer = paired.await?;
-        self.contact(peer.id, |contact| *contact = Contact::default());
-        tracing::info!(device = %peer.id, name = %peer.name, "paired");
-        Ok(peer)
-    }
-
-    /// The owner gives the pairing up, whichever end this is.
-    pub(crate) async fn cancel(&self) -> bool {
-        let joining = self.joining.give_up();
-        let mut state = self.desk().await;
-        let cancelled = state.desk.cancel(self.now());
-        self.announce(&state);
-        self.tell();
-        cancelled || joining
-    }
-
     /// This device and its peers.
     pub(crate) async fn list(&self) -> Result<Devices, ErrorCode> {
         let state = self.state().await?;
@@ -178,15 +80,8 @@ impl DeviceService {
 
     /// Unpairs a device.
     pub(crate) async fn remove(&self, id: DeviceId) -> Result<(), ErrorCode> {
-        let now = self.now().wall;
         let mut state = self.state().await?;
-        let removed = self.change(&mut state, |devices, keys| {
-            let peer = devices.remove(id, now, keys, &mut os_rng())?;
-            let detail = format!("{} {}", peer.name, peer.id);
-            let entry = AuditEntry::new(now, AuditEvent::DeviceRemoved, Actor::Owner);
-            Ok(((), vec![entry.outcome("removed").detail(detail)]))
-        });
-        removed.await
+        self.unpair(&mut state, id, "removed").await.map(drop)
     }
 
     /// Renames this device.
@@ -313,95 +208,6 @@ impl DeviceService {
         let peer = done.await?;
         Ok(peer.map(|peer| self.view(&state, &peer)))
     }
-
-    /// Seals a payload for a peer; then, with `hold`, waits until it was taken.
-    pub(crate) async fn send(
-        &self,
-        to: DeviceId,
-        body: &SendDrop,
-        hold: Duration,
-    ) -> Result<Sent, ErrorCode> {
-        let content =
-            base64url_decode(body.content.expose_secret()).map_err(|_| ErrorCode::InvalidRequest)?;
-        let content = Zeroizing::new(content);
-        if content.len() > MAX_DROP_BYTES {
-            return Err(ErrorCode::BodyTooLarge);
-        }
-        let file_name = plain_file_name(&body.file_name);
-        let now = self.now().wall;
-        let until = Instant::now() + hold;
-        let mut changes = self.changes();
-        let id = {
-            let mut state = self.state().await?;
-            let sent = self.change(&mut state, |devices, keys| {
-                let entry = AuditEntry::new(now, AuditEvent::DeviceMessage, Actor::Owner);
-                let detail = format!("{file_name} to {} {to}", devices.peer(to)?.name);
-                let id =
-                    devices.send(to, EventBody::Drop { file_name, content }, now, keys, &mut os_rng())?;
-                Ok((id, vec![entry.outcome("sent").detail(detail)]))
-            });
-            sent.await?
-        };
-        self.contact(to, Contact::try_now);
-        self.wake.notify_one();
-        loop {
-            let (waits, sent) = {
-                let state = self.desk().await;
-                let waits = state.devices.outbox(to).any(|waiting| waiting.id == id);
-                let view = state.devices.peer(to).ok().map(|peer| self.view(&state, peer));
-                let (outbox, reason) = view.map_or((0, None), |view| (view.outbox, view.reason));
-                (waits, Sent { id, outbox, reason })
-            };
-            if !waits || !self.another(&mut changes, until).await {
-                return Ok(sent);
-            }
-        }
-    }
-
-    /// What waits for peers.
-    pub(crate) async fn outbox(&self) -> Outbox {
-        let state = self.desk().await;
-        let ids: Vec<DeviceId> = state.devices.peers().map(|peer| peer.id).collect();
-        let waiting = ids.iter().flat_map(|id| state.devices.outbox(*id));
-        let item = |of: &durward_broker::devices::OutboxRecord| OutboxItem {
-            id: of.id,
-            to: of.to,
-            kind: of.kind.as_str().into(),
-            at: Timestamp::new(of.at),
-            bytes: of.sealed.len(),
-        };
-        Outbox { items: waiting.map(item).collect() }
-    }
-
-    /// What came.
-    pub(crate) async fn inbox(&self) -> Inbox {
-        let state = self.desk().await;
-        Inbox { items: state.devices.inbox().map(item).collect() }
-    }
-
-    /// One payload.
-    pub(crate) async fn open_item(&self, id: EventId) -> Result<InboxContent, ErrorCode> {
-        let state = self.desk().await;
-        let (record, content) = state.devices.open_drop(id, state.keys.as_ref())?;
-        Ok(InboxContent { item: item(record), content: SecretString::new(base64url_encode(&content)) })
-    }
-
-    /// Takes a payload out of the inbox.
-    pub(crate) async fn remove_item(&self, id: EventId) -> Result<(), ErrorCode> {
-        let mut state = self.state().await?;
-        self.change(&mut state, |devices, _| Ok((devices.remove_drop(id)?, Vec::new()))).await
-    }
-}
-
-fn item(record: &InboxRecord) -> InboxItem {
-    InboxItem {
-        id: record.id,
-        from: record.from,
-        from_name: record.from_name.clone(),
-        file_name: record.file_name.clone(),
-        bytes: usize::try_from(record.bytes).unwrap_or(usize::MAX),
-        received_at: Timestamp::new(record.received_at),
-    }
 }
 
 fn this(state: &State) -> ThisDevice {
@@ -426,19 +232,4 @@ fn sealing(error: durward_sealing::Error) -> Refusal {
         _ => ErrorCode::StorageFailed,
     };
     (code, Some(error.to_string()))
-}
-
-/// Where other machines may reach this one. The system picks the outgoing address; nothing is sent.
-fn own_addresses(listen: std::net::SocketAddr, tls: bool) -> Vec<String> {
-    let ip = if listen.ip().is_unspecified() {
-        let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0));
-        let routed = socket.and_then(|socket| {
-            socket.connect((std::net::Ipv4Addr::new(192, 0, 2, 1), 9))?;
-            socket.local_addr()
-        });
-        routed.ok().map(|address| address.ip())
-    } else {
-        Some(listen.ip())
-    };
-    ip.map(|ip| Address::new(ip, listen.port(), tls).to_string()).into_iter().collect()
 }
