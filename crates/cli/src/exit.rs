@@ -36,6 +36,10 @@ pub(crate) enum Exit {
     Cancelled = 12,
     /// Wrong usage.
     Usage = 64,
+    /// `run`: the command is there and cannot be run, as shells say it.
+    CannotRun = 126,
+    /// `run`: there is no such command.
+    NoCommand = 127,
     /// Interrupted.
     Interrupted = 130,
 }
@@ -55,6 +59,8 @@ pub(crate) struct CliError {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// The request that it is about, for one that is still waiting.
+    pub(crate) request_id: Option<String>,
     /// Whether the command was asked for JSON: then the error goes to stdout as one object too.
     pub(crate) json: bool,
 }
@@ -62,7 +68,7 @@ pub(crate) struct CliError {
 impl CliError {
     /// An error without a hint.
     pub(crate) fn new(exit: Exit, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { exit, code: code.into(), message: message.into(), hint: None, json: false }
+        Self { exit, code: code.into(), message: message.into(), hint: None, request_id: None, json: false }
     }
 
     /// Adds what to do next.
@@ -106,27 +112,69 @@ pub(crate) fn report(result: CommandResult) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if error.json {
-                let body = serde_json::json!({
-                    "success": false,
-                    "error": { "code": error.code, "message": error.message },
-                });
-                terminal::out(&body.to_string());
+                let id = error.request_id.as_deref();
+                print_json(&error.code, &error.message, id);
             }
-            terminal::error(&error.message, error.hint.as_deref());
+            if error.exit == Exit::Pending {
+                // What was asked for, with `--no-wait`: a status.
+                terminal::note(&terminal::harmless(&error.message));
+                error.hint.as_deref().into_iter().for_each(terminal::hint);
+            } else {
+                terminal::error(&error.message, error.hint.as_deref());
+            }
             ExitCode::from(error.exit as u8)
         }
     }
 }
 
+fn print_json(code: &str, message: &str, request_id: Option<&str>) {
+    let mut told = serde_json::json!({ "code": code, "message": message });
+    if let (Some(id), Some(object)) = (request_id, told.as_object_mut()) {
+        object.insert("request_id".to_owned(), id.into());
+    }
+    terminal::json(&serde_json::json!({ "success": false, "error": told }));
+}
+
 /// Help and version are no errors; everything else clap says is wrong usage, 64.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let wrong = error.use_stderr();
+    if wrong && asks_for_json(std::env::args_os()) {
+        print_json("usage", &first_paragraph(&error.render().to_string()), None);
+    }
     if error.print().is_err() {
         return ExitCode::from(Exit::Other as u8);
     }
-    if let Some(command) = suggest::instead(error) {
-        let cyan = anstyle::Style::new().fg_color(Some(anstyle::AnsiColor::Cyan.into()));
-        terminal::note(&format!("\n{cyan} hint:{cyan:#} did you mean `{command}`?"));
+    if let Some(hint) = suggest::hint(error) {
+        terminal::note("");
+        terminal::hint(&hint);
     }
     if wrong { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
+}
+
+/// Whether `--json` stands there, and not behind the `--` of `run`.
+fn asks_for_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// What clap says is wrong, on one line.
+fn first_paragraph(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_asked_for_before_the_command_of_run() {
+        let asks = |line: &str| asks_for_json(line.split(' ').map(Into::into));
+        assert!(asks("durward request --json"));
+        assert!(!asks("durward run -- npm ls --json"));
+        assert_eq!(
+            first_paragraph("error: the following is missing:\n  <DOMAIN>\n\nUsage: durward"),
+            "the following is missing: <DOMAIN>"
+        );
+    }
 }
