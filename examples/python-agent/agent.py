@@ -19,6 +19,10 @@ import durward
 from durward import Refused, b64, unb64
 
 
+class Unreachable(Exception):
+    """Nobody answers there, or not to the end."""
+
+
 class Approver:
     def __init__(self, url):
         self.url = url.rstrip("/")
@@ -35,12 +39,13 @@ class Approver:
                 with self.opener.open(request, timeout=15 + (wait or 0)) as answer:
                     return answer.status, json.loads(answer.read(65536))
             except urllib.error.HTTPError as error:
-                told = json.loads(error.read(65536) or b"{}")
+                told = error_body(error.read(65536))
                 if error.code not in (408, 502, 503, 504) or attempt == 2:
                     raise Refused(told.get("error", f"http_{error.code}"), told.get("message", "")) from error
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
+            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
                 if attempt == 2:
-                    raise
+                    reason = getattr(error, "reason", error)
+                    raise Unreachable(f"cannot connect to the approver at {self.url}: {reason}") from error
             time.sleep(0.1 * 2**attempt * (1 + secrets.randbelow(1000) / 1000))
 
     def post_until_ready(self, path, body):
@@ -52,6 +57,15 @@ class Approver:
                 return answer
             if time.monotonic() - started < 1:
                 time.sleep(0.2)
+
+
+def error_body(body):
+    """{} for a body that is none of an approver's."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 class Session:
@@ -151,6 +165,10 @@ def main():
     except Refused as error:
         print(json.dumps({"success": False, "error": {"code": error.code, "message": str(error)}}))
         return 1
+    except Unreachable as error:
+        print(json.dumps({"success": False, "error": {"code": "cannot_connect", "message": str(error)}}))
+        print(f"{error}; is it running? (durward up)", file=sys.stderr)
+        return 2
     good = verdict["status"] == "approved"
     known = ("username", "password", "totp", "uri", "notes", "custom", "domain")
     if good:

@@ -4,7 +4,6 @@
 //! which it learns over a pipe, so that nothing else somebody copied meanwhile is lost.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use durward_protocol::SecretString;
 use zeroize::Zeroizing;
 
 use crate::exit::{CliError, CommandResult, Exit};
+use crate::programs::{self, Found};
 
 /// How long a secret stays on the clipboard.
 pub(crate) const CLEAR_AFTER_SECONDS: u64 = 45;
@@ -155,6 +155,5 @@ fn feed(program: &str, arguments: &[&str], text: &str) -> std::io::Result<()> {
 }
 
 fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder: PathBuf| folder.join(program)).any(|file| file.is_file())
+    programs::find(program) == Found::Runnable
 }

@@ -36,6 +36,10 @@ pub(crate) enum Exit {
     Cancelled = 12,
     /// Wrong usage.
     Usage = 64,
+    /// `run`: the command is there and cannot be run, as shells say it.
+    CannotRun = 126,
+    /// `run`: there is no such command.
+    NoCommand = 127,
     /// Interrupted.
     Interrupted = 130,
 }
@@ -55,8 +59,8 @@ pub(crate) struct CliError {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// Numbers beside the code, for `--json`.
-    pub(crate) facts: Vec<(&'static str, u64)>,
+    /// What stands beside the code with `--json`: how long to wait, which request still waits.
+    pub(crate) facts: Vec<(&'static str, serde_json::Value)>,
     /// Whether the command was asked for JSON: then the error goes to stdout as one object too.
     pub(crate) json: bool,
 }
@@ -74,10 +78,10 @@ impl CliError {
         self
     }
 
-    /// Adds a number for programs.
+    /// Adds what a program may want to know.
     #[must_use]
-    pub(crate) fn fact(mut self, name: &'static str, value: u64) -> Self {
-        self.facts.push((name, value));
+    pub(crate) fn fact(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        self.facts.push((name, value.into()));
         self
     }
 
@@ -115,30 +119,68 @@ pub(crate) fn report(result: CommandResult) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if error.json {
-                let mut body = serde_json::json!({
-                    "success": false,
-                    "error": { "code": error.code, "message": error.message },
-                });
-                for (name, value) in error.facts {
-                    body["error"][name] = value.into();
-                }
-                terminal::out(&body.to_string());
+                print_json(&error.code, &error.message, &error.facts);
             }
-            terminal::error(&error.message, error.hint.as_deref());
+            if error.exit == Exit::Pending {
+                // What was asked for, with `--no-wait`: a status.
+                terminal::note(&terminal::harmless(&error.message));
+                error.hint.as_deref().into_iter().for_each(terminal::hint);
+            } else {
+                terminal::error(&error.message, error.hint.as_deref());
+            }
             ExitCode::from(error.exit as u8)
         }
     }
 }
 
+fn print_json(code: &str, message: &str, facts: &[(&'static str, serde_json::Value)]) {
+    let mut told = serde_json::json!({ "code": code, "message": message });
+    for (name, value) in facts {
+        told[*name] = value.clone();
+    }
+    terminal::json(&serde_json::json!({ "success": false, "error": told }));
+}
+
 /// Help and version are no errors; everything else clap says is wrong usage, 64.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let wrong = error.use_stderr();
+    if wrong && asks_for_json(std::env::args_os()) {
+        print_json("usage", &first_paragraph(&error.render().to_string()), &[]);
+    }
     if error.print().is_err() {
         return ExitCode::from(Exit::Other as u8);
     }
-    if let Some(command) = suggest::instead(error) {
-        let cyan = anstyle::Style::new().fg_color(Some(anstyle::AnsiColor::Cyan.into()));
-        terminal::note(&format!("\n{cyan} hint:{cyan:#} did you mean `{command}`?"));
+    if let Some(hint) = suggest::hint(error) {
+        terminal::note("");
+        terminal::hint(&hint);
     }
     if wrong { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
+}
+
+/// Whether `--json` stands there, and not behind the `--` of `run`.
+fn asks_for_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// What clap says is wrong, on one line.
+fn first_paragraph(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_asked_for_before_the_command_of_run() {
+        let asks = |line: &str| asks_for_json(line.split(' ').map(Into::into));
+        assert!(asks("durward request --json"));
+        assert!(!asks("durward run -- npm ls --json"));
+        assert_eq!(
+            first_paragraph("error: the following is missing:\n  <DOMAIN>\n\nUsage: durward"),
+            "the following is missing: <DOMAIN>"
+        );
+    }
 }

@@ -1,12 +1,12 @@
-//! Ctrl-C, listened for from the moment this is made.
+//! Ctrl-C, and the SIGTERM of a program that gives up on us, listened for from the moment this is made.
 //!
 //! `tokio::signal::ctrl_c()` listens from its first poll only: an interrupt that comes between a line on the
 //! screen and that poll would end the process with nothing taken back.
 
-/// A listener for Ctrl-C.
+/// A listener for both.
 pub(crate) struct Interrupt {
     #[cfg(unix)]
-    signal: Option<tokio::signal::unix::Signal>,
+    signals: Option<[tokio::signal::unix::Signal; 2]>,
 }
 
 impl Interrupt {
@@ -14,19 +14,28 @@ impl Interrupt {
     pub(crate) fn listen() -> Self {
         Self {
             #[cfg(unix)]
-            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).ok(),
+            signals: both().ok(),
         }
     }
 
-    /// Resolves when Ctrl-C was typed since [`Interrupt::listen`].
+    /// Resolves when one came since [`Interrupt::listen`].
     pub(crate) async fn typed(&mut self) {
         #[cfg(unix)]
-        if let Some(signal) = &mut self.signal {
-            signal.recv().await;
+        if let Some([typed, told]) = &mut self.signals {
+            tokio::select! {
+                _ = typed.recv() => {}
+                _ = told.recv() => {}
+            }
             return;
         }
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
+}
+
+#[cfg(unix)]
+fn both() -> std::io::Result<[tokio::signal::unix::Signal; 2]> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?])
 }

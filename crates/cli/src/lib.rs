@@ -13,6 +13,7 @@ mod interrupt;
 mod logging;
 mod notify;
 mod paths;
+mod programs;
 mod prompt;
 mod rest_key;
 mod secret_arg;
@@ -23,8 +24,15 @@ mod tui;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 
 pub use tui::replay;
+
+/// The generator of the operating system.
+fn os_rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
 
 /// Reads the command line, does what it says, and tells how it went.
 pub fn main() -> ExitCode {

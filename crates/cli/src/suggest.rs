@@ -58,8 +58,28 @@ const WORDS: &[(&str, &str)] = &[
     ("uninstall", "durward service remove"),
 ];
 
+/// What to say to somebody whose command line clap refused.
+pub(crate) fn hint(error: &clap::Error) -> Option<String> {
+    instead(error)
+        .map(|command| format!("did you mean `{command}`?"))
+        .or_else(|| command_without_dashes(error))
+}
+
+/// `durward run true`: whose options would the options behind be?
+fn command_without_dashes(error: &clap::Error) -> Option<String> {
+    let (ErrorKind::UnknownArgument, Some(ContextValue::StyledStr(usage))) =
+        (error.kind(), error.get(ContextKind::Usage))
+    else {
+        return None;
+    };
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
+    let of_run = usage.to_string().contains("durward run ") && !word.starts_with('-');
+    let word = crate::terminal::harmless(word);
+    of_run.then(|| format!("put `--` before the command: durward run … -- {word} …"))
+}
+
 /// For a first word that is no command: the one that does what it says elsewhere.
-pub(crate) fn instead(error: &clap::Error) -> Option<&'static str> {
+fn instead(error: &clap::Error) -> Option<&'static str> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
     }
@@ -93,6 +113,19 @@ mod tests {
         assert_eq!(of(&["durward", "nonsense"]), None);
         assert_eq!(of(&["durward", "vault", "get"]), None);
         assert_eq!(of(&["durward", "status", "--nonsense"]), None);
+    }
+
+    #[test]
+    fn the_command_of_run_stands_behind_dashes() {
+        let of = |words: &[&str]| hint(&Cli::try_parse_from(words).unwrap_err());
+        let said = of(&["durward", "run", "--domain", "a.example", "--env", "A=password", "true"]);
+        assert_eq!(said.as_deref(), Some("put `--` before the command: durward run … -- true …"));
+        assert_eq!(of(&["durward", "run", "--nonsense", "--", "true"]), None);
+        assert_eq!(of(&["durward", "request", "a.example", "b.example"]), None);
+        assert_eq!(
+            of(&["durward", "get"]).as_deref(),
+            Some("did you mean `durward request DOMAIN --reason TEXT`?")
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
+use unicode_width::UnicodeWidthStr as _;
+use zeroize::Zeroizing;
 
 /// Columns of a table on a terminal that is narrower, or does not know.
 const NARROWEST_TABLE: u16 = 72;
@@ -12,6 +14,33 @@ const NARROWEST_TABLE: u16 = 72;
 /// A line on stdout: results, nothing else. A closed pipe is not an error.
 pub(crate) fn out(line: &str) {
     let _ = writeln!(anstream::stdout(), "{line}");
+}
+
+/// A result as one JSON object on stdout. Characters that deceive a reader are `\u` escapes in it: the same text to
+/// a program, nothing to a terminal.
+pub(crate) fn json(value: &impl serde::Serialize) {
+    // Values of ours have text keys, so that they can always be written.
+    if let Ok(text) = serde_json::to_string(value).map(Zeroizing::new) {
+        out(&escaped(&text));
+    }
+}
+
+/// The same characters inside JSON's own texts, the only place where they can be.
+fn escaped(json: &str) -> Zeroizing<String> {
+    use std::fmt::Write as _;
+    // Room for all of it: growing would leave a copy behind.
+    let deceptive = json.chars().filter(|c| durward_protocol::is_deceptive(*c)).count();
+    let mut shown = Zeroizing::new(String::with_capacity(json.len() + deceptive * 12));
+    for c in json.chars() {
+        if !durward_protocol::is_deceptive(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(shown, "\\u{unit:04x}"); // a String takes it
+        }
+    }
+    shown
 }
 
 /// A line on stderr: status, progress, questions.
@@ -97,10 +126,39 @@ pub(crate) fn takes_full_screen() -> bool {
 pub(crate) fn error(message: &str, hint: Option<&str>) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     note(&format!("{red}error:{red:#} {}", harmless(message)));
-    if let Some(hint) = hint {
-        let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
-        note(&format!("{cyan} hint:{cyan:#} {hint}"));
+    hint.into_iter().for_each(self::hint);
+}
+
+/// What to do next, on stderr.
+pub(crate) fn hint(text: &str) {
+    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    note(&format!("{cyan} hint:{cyan:#} {text}"));
+}
+
+/// A sentence on stderr: on a terminal its lines end at blanks, elsewhere it is one line.
+pub(crate) fn sentence(text: &str) {
+    let columns = std::io::stderr().is_terminal().then(crossterm::terminal::size);
+    match columns {
+        Some(Ok((columns, _))) if columns > 0 => {
+            wrapped(text, columns.into()).iter().for_each(|line| note(line))
+        }
+        _ => note(text),
     }
+}
+
+/// Lines of at most so many columns, cut at blanks. A longer word is not cut.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Rows under headings: a table on a terminal, else one line a row with tabs between the columns and no
@@ -151,5 +209,25 @@ mod tests {
     fn escapes_cannot_reach_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb\u{202e}c\nd"), "a\\u{1b}[2Jb\\u{202e}c d");
         assert_eq!(harmless("Grüße ✈ 漢字"), "Grüße ✈ 漢字");
+    }
+
+    #[test]
+    fn json_deceives_no_reader_and_means_the_same() {
+        let text = "a\u{9b}2J\u{202e}b\u{e0041}c\u{7f}\n\u{1b} ✈ 漢字";
+        let plain = serde_json::to_string(&[text]).unwrap();
+        let shown = escaped(&plain);
+        assert_eq!(*shown, r#"["a\u009b2J\u202eb\udb40\udc41c\u007f\n\u001b ✈ 漢字"]"#);
+        assert_eq!(serde_json::from_str::<[String; 1]>(&shown).unwrap()[0], text);
+    }
+
+    #[test]
+    fn lines_end_at_blanks() {
+        let text = "Type it at the approver, where Flight Booking Agent is waiting.";
+        assert_eq!(
+            wrapped(text, 30),
+            ["Type it at the approver, where", "Flight Booking Agent is", "waiting."]
+        );
+        assert_eq!(wrapped("http://127.0.0.1:5000/long is", 10), ["http://127.0.0.1:5000/long", "is"]);
+        assert_eq!(wrapped("", 10), [""]);
     }
 }

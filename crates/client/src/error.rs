@@ -1,9 +1,16 @@
 //! What can go wrong for an agent.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use durward_protocol::{ApproverId, ErrorCode, RequestId};
 use time::OffsetDateTime;
+
+/// The reason of a denial by a standing rule of the owner's.
+pub const DENIED_BY_RULE: &str = "policy";
+
+/// The reason of a denial because the agent is paused.
+pub const DENIED_BY_PAUSE: &str = "agent_paused";
 
 /// Why a call failed. Each variant is something a caller can act on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +52,8 @@ pub enum Error {
         message: String,
         /// The approver's clock, with `stale_timestamp`.
         approver_time: Option<OffsetDateTime>,
+        /// When it says to come back (`Retry-After`).
+        retry_after: Option<Duration>,
     },
     /// An answer that no honest approver gives.
     #[error("the approver's answer is not one of Durward's: {reason}")]
@@ -93,9 +102,9 @@ pub enum Error {
     #[error("the owner revoked this session")]
     SessionRevoked,
     /// The owner, or a rule, said no. Sealed.
-    #[error("the owner denied the request{}", .reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
+    #[error("{}", denied(.reason.as_deref()))]
     Denied {
-        /// The owner's words, if any.
+        /// The owner's words, if any; [`DENIED_BY_RULE`] and [`DENIED_BY_PAUSE`] are the approver's.
         reason: Option<String>,
     },
     /// The vault has nothing for this domain. Sealed.
@@ -169,6 +178,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// A stable snake_case word for scripts: the wire's where the wire has one.
     pub fn code(&self) -> &str {
         match self {
@@ -188,7 +204,11 @@ impl Error {
             Self::ScopeWidened => "scope_widened",
             Self::ApproverChanged { .. } => "approver_changed",
             Self::SessionRevoked => "session_revoked",
-            Self::Denied { .. } => "denied",
+            Self::Denied { reason } => match reason.as_deref() {
+                Some(DENIED_BY_RULE) => "denied_by_rule",
+                Some(DENIED_BY_PAUSE) => ErrorCode::AgentPaused.as_str(),
+                _ => "denied",
+            },
             Self::NotFound { .. } => "not_found",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
@@ -203,5 +223,14 @@ impl Error {
             Self::Transport { .. } => "transport",
             Self::Protocol(error) => error.code().as_str(),
         }
+    }
+}
+
+fn denied(reason: Option<&str>) -> String {
+    match reason {
+        None => "the owner denied the request".to_owned(),
+        Some(DENIED_BY_RULE) => "a rule of the owner's denied the request".to_owned(),
+        Some(DENIED_BY_PAUSE) => "the owner paused this agent, which denied the request".to_owned(),
+        Some(words) => format!("the owner denied the request: {words}"),
     }
 }

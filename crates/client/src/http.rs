@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use durward_protocol::wire::ErrorBody;
-use reqwest::header::{CONTENT_TYPE, HeaderName};
+use reqwest::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use reqwest::{Client, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -131,6 +131,7 @@ impl Http {
     async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<Reply<T>, Error> {
         let mut response = request.send().await.map_err(|error| self.explain(&error))?;
         let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.explain(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
@@ -143,7 +144,7 @@ impl Http {
                 .map(Reply::Ready)
                 .map_err(|_| Error::BadAnswer { reason: "it does not have the fields it should" }),
             202 => Ok(Reply::Pending),
-            _ => Err(refusal(status, &body)),
+            _ => Err(refusal(status, &body, retry_after)),
         }
     }
 
@@ -160,7 +161,7 @@ impl Http {
 
 /// An error body, cut to a length that a screen can take. Something that is none of ours (a proxy's
 /// page, another server on the port) says so.
-fn refusal(status: u16, body: &[u8]) -> Error {
+fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>) -> Error {
     let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else {
         return Error::Refused {
             status,
@@ -168,6 +169,7 @@ fn refusal(status: u16, body: &[u8]) -> Error {
             name: format!("http_{status}"),
             message: format!("what answers there is not an approver (HTTP {status})"),
             approver_time: None,
+            retry_after,
         };
     };
     Error::Refused {
@@ -176,7 +178,13 @@ fn refusal(status: u16, body: &[u8]) -> Error {
         name: cut(&body.error, 64),
         message: cut(&body.message, 512),
         approver_time: body.approver_time.map(durward_protocol::Timestamp::get),
+        retry_after,
     }
+}
+
+/// Of the two forms of `Retry-After` the one that an approver sends.
+fn seconds(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn cut(text: &str, characters: usize) -> String {

@@ -43,11 +43,12 @@ mod rest_key;
 mod retry;
 mod session;
 pub mod spake;
+mod wait;
 
 pub use agent::{Agent, Config};
 pub use approver_url::{ApproverUrl, DEFAULT_APPROVER};
 pub use clock::{Clock, SystemClock};
-pub use error::Error;
+pub use error::{DENIED_BY_PAUSE, DENIED_BY_RULE, Error};
 pub use guesses::{MAX_FAILED_ANSWERS, PAUSE_WINDOW_SECONDS};
 pub use http::Timeouts;
 pub use pairing::{Begun, CODE_LIFETIME_SECONDS, NumberCode, Pairing, PairingAsk, PairingCanceller};

@@ -54,6 +54,10 @@ pub(crate) fn remove(profile: &Profile, id: RequestId) -> Result<(), Error> {
     files::remove(&file(profile, id))
 }
 
+pub(crate) fn is_stored(profile: &Profile, id: RequestId) -> bool {
+    file(profile, id).exists()
+}
+
 /// All of them, oldest first. A file that cannot be read is left out: it helps nobody wait.
 pub(crate) fn list(profile: &Profile) -> Result<Vec<PendingRequest>, Error> {
     let folder = profile.requests_folder();

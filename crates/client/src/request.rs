@@ -2,23 +2,14 @@
 
 use std::time::Duration;
 
-use durward_protocol::wire::{AnswerStatus, CancelResponse, CredentialAnswer};
+use durward_protocol::wire::CancelResponse;
 use durward_protocol::{
-    Credential, CredentialCancel, CredentialResponse, Domain, ErrorCode, Field, Header, RequestId, Side,
-    Timestamp, Verdict, open,
+    Credential, CredentialCancel, CredentialResponse, Domain, ErrorCode, Field, RequestId, Timestamp, Verdict,
 };
-use time::OffsetDateTime;
 
 use crate::agent::check_acknowledgement;
-use crate::http::Reply;
-use crate::session::Session;
+use crate::wait::Waiting;
 use crate::{Agent, Error, PendingRequest, pending, receipts};
-
-/// A request unanswered for this long is written down. A grant answers sooner, and then nothing is.
-const WRITE_DOWN_AFTER: Duration = Duration::from_millis(250);
-
-/// An approver that says "pending" sooner than this did not hold the request: then we wait here.
-const SHORTEST_HOLD_SECONDS: i64 = 1;
 
 /// What an agent asks for.
 #[derive(Clone, Debug)]
@@ -78,7 +69,7 @@ impl Agent {
         fields.sort();
         fields.dedup();
         Ok(PendingRequest {
-            id: RequestId::random(&mut *self.rng()),
+            id: self.fresh_id(),
             session_id: self.live_session()?.info.session_id,
             domain: ask.domain,
             reason: ask.reason,
@@ -98,13 +89,13 @@ impl Agent {
             return Err(Error::StaleRequest);
         }
         let mut request = request.clone();
-        let answered = match self.wait_for_answer(&session, &request, wait).await {
+        let answered = match Waiting::new(self, &session, &request, wait).verdict().await {
             Err(error) if is_unknown_session(&error) => {
                 // A hint only. But if another process of this profile has paired meanwhile, use that session.
                 session =
                     self.reload()?.filter(|new| new.info.session_id != request.session_id).ok_or(error)?;
                 request.session_id = session.info.session_id;
-                self.wait_for_answer(&session, &request, wait).await
+                Waiting::new(self, &session, &request, wait).verdict().await
             }
             other => other,
         };
@@ -113,6 +104,7 @@ impl Agent {
                 receipts::check(&session, &request, &response)?;
                 self.keep_receipt(&session, &request, header, &response);
                 pending::remove(&self.profile, request.id)?;
+                self.remember_approver()?;
                 self.judge(response)
             }
             Err(Error::Pending { id }) => {
@@ -144,80 +136,24 @@ impl Agent {
         pending::store(&self.profile, request)
     }
 
-    async fn wait_for_answer(
-        &self,
-        session: &Session,
-        request: &PendingRequest,
-        wait: Wait,
-    ) -> Result<(Header, CredentialResponse), Error> {
-        let deadline = match wait {
-            Wait::UntilDecided => None,
-            Wait::AtMost(limit) => Some(self.clock.now() + limit),
-        };
-        let mut written = false;
+    /// Not one that begins with `-`, which a command line would take for an option. The protocol takes any.
+    fn fresh_id(&self) -> RequestId {
         loop {
-            let started = self.clock.now();
-            let hold = self.hold(deadline, started);
-            let held = self.patiently(|| self.ask_once(session, request, hold));
-            let reply = self.writing_down_if_slow(held, request, &mut written).await?;
-            if let Reply::Ready(response) = reply {
-                return Ok(response);
-            }
-            let now = self.clock.now();
-            if deadline.is_some_and(|deadline| now >= deadline) || hold.is_zero() {
-                return Err(Error::Pending { id: request.id });
-            }
-            if (now - started).whole_seconds() < SHORTEST_HOLD_SECONDS {
-                self.clock.sleep(Duration::from_secs(1)).await;
+            let id = RequestId::random(&mut *self.rng());
+            if !id.to_string().starts_with('-') {
+                return id;
             }
         }
     }
 
-    /// A new envelope each time: the nonce of the last one may have been spent.
-    async fn ask_once(
-        &self,
-        session: &Session,
-        request: &PendingRequest,
-        hold: Duration,
-    ) -> Result<Reply<(Header, CredentialResponse)>, Error> {
-        let mut message = request.message();
-        message.heads = self.heads(session);
-        let body = self.sealed(session, &message.to_plaintext(self.header())?)?;
-        let reply: Reply<CredentialAnswer> =
-            self.http.post_held("/credential/request", &body, Some(hold), hold).await?;
-        let Reply::Ready(answer) = reply else { return Ok(Reply::Pending) };
-        if answer.status == AnswerStatus::Pending {
-            return Ok(Reply::Pending);
+    /// The address whose answer opened under the session's own key is where the next run looks for the approver.
+    fn remember_approver(&self) -> Result<(), Error> {
+        let (mut record, here) = (self.profile(), Some(self.approver().to_string()));
+        if record.approver_url == here {
+            return Ok(());
         }
-        let payload =
-            answer.encrypted_payload.ok_or(Error::BadAnswer { reason: "it has no sealed verdict" })?;
-        open_verdict(session, request.id, &payload).map(Reply::Ready)
-    }
-
-    async fn writing_down_if_slow<T>(
-        &self,
-        held: impl Future<Output = Result<T, Error>>,
-        request: &PendingRequest,
-        written: &mut bool,
-    ) -> Result<T, Error> {
-        let mut held = std::pin::pin!(held);
-        if *written {
-            return held.await;
-        }
-        tokio::select! {
-            biased;
-            done = &mut held => return done,
-            () = self.clock.sleep(WRITE_DOWN_AFTER) => {}
-        }
-        self.write_down(request)?;
-        *written = true;
-        held.await
-    }
-
-    fn hold(&self, deadline: Option<OffsetDateTime>, now: OffsetDateTime) -> Duration {
-        let most = self.http.timeouts().hold;
-        let left = deadline.map(|deadline| Duration::try_from(deadline - now).unwrap_or_default());
-        left.map_or(most, |left| left.min(most))
+        record.approver_url = here;
+        self.store_record(record)
     }
 
     fn judge(&self, response: CredentialResponse) -> Result<Approval, Error> {
@@ -235,23 +171,6 @@ impl Agent {
             Verdict::Cancelled => Err(Error::Cancelled),
         }
     }
-}
-
-/// No clock check here: `in_reply_to` names 16 random bytes that were made for this one question, and
-/// the approver may repeat its one sealing for 300 seconds.
-fn open_verdict(
-    session: &Session,
-    asked: RequestId,
-    payload: &str,
-) -> Result<(Header, CredentialResponse), Error> {
-    let plaintext = open(&session.keys, Side::B, &session.info.session_id, payload)
-        .map_err(|_| Error::BadAnswer { reason: "its envelope does not open" })?;
-    let (header, response) = CredentialResponse::parse(&plaintext)
-        .map_err(|_| Error::BadAnswer { reason: "its envelope holds something else" })?;
-    if response.in_reply_to != asked {
-        return Err(Error::BadAnswer { reason: "it answers something else" });
-    }
-    Ok((header, response))
 }
 
 fn is_unknown_session(error: &Error) -> bool {

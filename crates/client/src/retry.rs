@@ -9,15 +9,20 @@ pub(crate) const TRIES: u32 = 3;
 
 const FIRST_PAUSE_MILLIS: u64 = 100;
 
+/// Pauses double up to 3.2 seconds.
+const MOST_DOUBLINGS: u32 = 5;
+
 /// How long to pause after the failed try number `failed` (from 1), or `None` when it was the last.
+pub(crate) fn pause_after(failed: u32, rng: &mut impl CryptoRng) -> Option<Duration> {
+    (failed < TRIES).then(|| pause(failed, rng))
+}
+
+/// The same without an end.
 ///
 /// Half of it is random: agents that lost the same approver at the same moment come back apart.
-pub(crate) fn pause_after(failed: u32, rng: &mut impl CryptoRng) -> Option<Duration> {
-    if failed >= TRIES {
-        return None;
-    }
-    let full = FIRST_PAUSE_MILLIS << failed.min(6);
-    Some(Duration::from_millis(full / 2 + rng.next_u64() % (full / 2 + 1)))
+pub(crate) fn pause(failed: u32, rng: &mut impl CryptoRng) -> Duration {
+    let full = FIRST_PAUSE_MILLIS << failed.min(MOST_DOUBLINGS);
+    Duration::from_millis(full / 2 + rng.next_u64() % (full / 2 + 1))
 }
 
 #[cfg(test)]
@@ -36,5 +41,8 @@ mod tests {
             assert!((200..=400).contains(&second.as_millis()), "{second:?}");
         }
         assert_eq!(pause_after(3, &mut rng), None);
+        for failed in [5, 6, 60] {
+            assert!((1_600..=3_200).contains(&pause(failed, &mut rng).as_millis()));
+        }
     }
 }

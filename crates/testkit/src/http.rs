@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 
 use crate::approver::{Call, Reply};
 
+/// What each 503 says in `Retry-After`.
+pub const RETRY_AFTER_SECONDS: u64 = 7;
+
 /// A running server; dropping it stops it.
 #[derive(Debug)]
 pub struct Served {
@@ -71,6 +74,9 @@ async fn respond(
     let reply = answer(call).ok_or_else(|| std::io::Error::other("the connection is cut"))?;
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if reply.status == 503 {
+        response.headers_mut().insert("retry-after", hyper::header::HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
     response
         .headers_mut()
         .insert("content-type", hyper::header::HeaderValue::from_static("application/json"));

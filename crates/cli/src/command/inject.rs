@@ -4,11 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::agent::{FetchArgs, Fetched, block_on};
 use super::reference::{self, Reference, SCHEME};
 use crate::exit::{CliError, CommandResult, Exit};
+use crate::terminal;
 
 /// Largest template, in bytes.
 const MAX_TEMPLATE_BYTES: u64 = 1 << 20;
@@ -50,12 +52,28 @@ async fn inject(args: InjectArgs) -> CommandResult {
     let questions = reference::questions(wanted, &args.reason)?;
     let fetched = args.ask.fetch(questions).await?;
     let filled = fill(&parts, &fetched)?;
+    let json = args.ask.json();
     let written = match &args.output {
         Some(path) => durward_files::write_private(path, filled.as_bytes()),
+        None if json => Ok(()),
         None => std::io::stdout().write_all(filled.as_bytes()),
     };
     written.map_err(|error| CliError::new(Exit::Other, "cannot_write", error.to_string()))?;
-    Ok(std::process::ExitCode::SUCCESS)
+    if json {
+        let text = args.output.is_none().then_some(filled.as_str());
+        terminal::json(&Done { success: true, path: args.output.as_deref(), text });
+    }
+    Ok(Exit::success())
+}
+
+/// Where the filled template is: in a file, or here.
+#[derive(Serialize)]
+struct Done<'a> {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -102,17 +120,21 @@ fn fill(parts: &[Part<'_>], fetched: &[Fetched]) -> Result<Zeroizing<String>, Cl
 }
 
 fn read_template(path: Option<&Path>) -> Result<String, CliError> {
-    let mut text = String::new();
+    let bad = |text: String| CliError::new(Exit::Usage, "template", text);
+    // Bytes first: a cut in the middle of a character is no wrong encoding.
+    let mut bytes = Vec::new();
     let read = match path {
-        Some(path) => {
-            std::fs::File::open(path).and_then(|file| file.take(MAX_TEMPLATE_BYTES).read_to_string(&mut text))
-        }
-        None => std::io::stdin().take(MAX_TEMPLATE_BYTES).read_to_string(&mut text),
+        Some(path) => std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_TEMPLATE_BYTES + 1).read_to_end(&mut bytes)),
+        None => std::io::stdin().take(MAX_TEMPLATE_BYTES + 1).read_to_end(&mut bytes),
     };
-    read.map_err(|error| {
-        CliError::new(Exit::Usage, "template", format!("cannot read the template: {error}"))
-    })?;
-    Ok(text)
+    read.map_err(|error| bad(format!("cannot read the template: {error}")))?;
+    if bytes.len() as u64 > MAX_TEMPLATE_BYTES {
+        return Err(bad(
+            "the template is larger than 1 MiB; nothing was asked for and nothing written".to_owned()
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| bad("the template is not UTF-8 text".to_owned()))
 }
 
 #[cfg(test)]

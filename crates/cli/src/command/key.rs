@@ -114,7 +114,7 @@ fn get(args: &GetArgs) -> CommandResult {
             "success": true, "file": output, "device_id": field("device_id"), "user": field("user"),
             "expires_at": field("expires_at"),
         });
-        terminal::out(&answer.to_string());
+        terminal::json(&answer);
     } else {
         let device = field("device_id");
         terminal::note(&format!("This device is {}.", device.as_str().unwrap_or_default()));

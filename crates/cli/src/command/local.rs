@@ -10,7 +10,7 @@ mod tty;
 
 use durward_broker::approval::{Actor, AuditEntry, AuditEvent};
 use durward_client::Approval;
-use durward_protocol::{AgentId, Credential, Field};
+use durward_protocol::{AgentId, AgentName, Credential, Field};
 use durward_server::Clock;
 use durward_vault::{Candidate, Error, OpenVault, Registry};
 
@@ -23,17 +23,26 @@ use crate::terminal::harmless;
 use record::record;
 use tty::Tty;
 
-/// Asks one question after the other. `agent` is the profile's name, for the person and the log.
-pub(crate) async fn request(agent: &str, questions: Vec<Question>) -> Result<Vec<Fetched>, CliError> {
+/// Asks one question after the other. `agent` is the profile's name, for the person and the log; `name` is what it wants
+/// to be called.
+pub(crate) async fn request(
+    agent: &str,
+    name: Option<&str>,
+    questions: Vec<Question>,
+) -> Result<Vec<Fetched>, CliError> {
     let paths = Paths::discover()?;
     let agent = AgentId::parse(agent).map_err(|error| {
         CliError::new(Exit::Usage, "invalid_agent", format!("{error}: choose another --agent NAME"))
     })?;
+    let name = name.map(AgentName::parse).transpose().map_err(|error| {
+        CliError::new(Exit::Usage, "invalid_agent_name", format!("{error}: choose another --name"))
+    })?;
     let mut tty = Tty::open()?;
     let mut fetched = Vec::with_capacity(questions.len());
     for question in questions {
-        let credential =
-            Asking { paths: &paths, agent: agent.as_str(), question: &question }.ask(&mut tty).await?;
+        let asking =
+            Asking { paths: &paths, agent: agent.as_str(), name: name.as_ref(), question: &question };
+        let credential = asking.ask(&mut tty).await?;
         let approval = Approval { credential, reason: None, receipt: None };
         fetched.push(Fetched { domain: question.domain, approval });
     }
@@ -44,6 +53,7 @@ pub(crate) async fn request(agent: &str, questions: Vec<Question>) -> Result<Vec
 struct Asking<'a> {
     paths: &'a Paths,
     agent: &'a str,
+    name: Option<&'a AgentName>,
     question: &'a Question,
 }
 
@@ -59,14 +69,13 @@ impl Asking<'_> {
     async fn decide(&self, tty: &mut Tty) -> Result<Credential, CliError> {
         self.show(tty);
         let open = self.unlock(tty).await?;
-        let candidates = open.find(&self.question.domain).map_err(explain)?;
+        let mut candidates = open.find(&self.question.domain).map_err(explain)?;
+        if let Some(wanted) = &self.question.item {
+            candidates.retain(|candidate| candidate.item_id == *wanted);
+        }
         let Some(item) = self.choose(tty, &candidates)? else {
             if candidates.is_empty() {
-                self.decline("not_found").await;
-                let text = format!("the vault has nothing for {}", self.question.domain);
-                return Err(
-                    CliError::new(Exit::NotFound, "not_found", text).hint("add it with `durward vault add`")
-                );
+                return Err(self.nothing().await);
             }
             return Err(self.denied().await);
         };
@@ -74,6 +83,9 @@ impl Asking<'_> {
         let fields = self.fields();
         let credential = open.read(&item.item_id, &fields, &self.question.domain, now).map_err(explain)?;
         drop(open);
+        if credential.fields().is_empty() {
+            return Err(self.nothing_of(item, &fields).await);
+        }
         if !self.approve(tty, item, &fields, &credential)? {
             return Err(self.denied().await);
         }
@@ -87,13 +99,12 @@ impl Asking<'_> {
     }
 
     fn show(&self, tty: &mut Tty) {
-        let fields: Vec<String> = self.fields().iter().map(|field| harmless(&field.to_string())).collect();
         tty.say("");
         tty.say("A program on this terminal asks for a credential.");
-        tty.say(&format!("  agent   {}", harmless(self.agent)));
+        tty.say(&format!("  agent   {}", self.called()));
         tty.say(&format!("  domain  {}", self.question.domain));
         tty.say(&format!("  reason  {}", harmless(&self.question.reason)));
-        tty.say(&format!("  fields  {}", fields.join(", ")));
+        tty.say(&format!("  fields  {}", list(&self.fields())));
     }
 
     /// Opens the vault for this one credential. An empty password is a no.
@@ -157,18 +168,37 @@ impl Asking<'_> {
         asked: &[Field],
         credential: &Credential,
     ) -> Result<bool, CliError> {
-        let list = |fields: Vec<Field>| {
-            fields.iter().map(|field| harmless(&field.to_string())).collect::<Vec<_>>().join(", ")
-        };
         let missing: Vec<Field> =
             asked.iter().filter(|field| credential.get(field).is_none()).cloned().collect();
         tty.say(&format!("  item    {}", describe(item)));
         if !missing.is_empty() {
-            tty.say(&format!("  it has no {}", list(missing)));
+            tty.say(&format!("  it has no {}", list(&missing)));
         }
-        let question = format!("Release {} to {}? [y/N] ", list(credential.fields()), harmless(self.agent));
+        let question = format!("Release {} to {}? [y/N] ", list(&credential.fields()), self.called());
         let answer = tty.line(&question)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// The name it gives itself, and its profile.
+    fn called(&self) -> String {
+        match self.name {
+            Some(name) => format!("{} ({})", harmless(name.as_str()), harmless(self.agent)),
+            None => harmless(self.agent),
+        }
+    }
+
+    async fn nothing(&self) -> CliError {
+        self.decline("not_found").await;
+        let item = if self.question.item.is_some() { "no such item" } else { "nothing" };
+        let text = format!("the vault has {item} for {}", self.question.domain);
+        CliError::new(Exit::NotFound, "not_found", text).hint("add it with `durward vault add`")
+    }
+
+    /// There is an item, and nothing in it to ask the owner about.
+    async fn nothing_of(&self, item: &Candidate, asked: &[Field]) -> CliError {
+        self.decline("not_found").await;
+        let text = format!("{} has no {}", describe(item), list(asked));
+        CliError::new(Exit::NotFound, "field_not_found", text).hint("add it with `durward vault edit`")
     }
 
     /// A no is a no, whether or not it can be written down.
@@ -195,6 +225,10 @@ impl Asking<'_> {
     fn fields(&self) -> Vec<Field> {
         if self.question.fields.is_empty() { Field::default_set() } else { self.question.fields.clone() }
     }
+}
+
+fn list(fields: &[Field]) -> String {
+    fields.iter().map(|field| harmless(&field.to_string())).collect::<Vec<_>>().join(", ")
 }
 
 fn describe(item: &Candidate) -> String {

@@ -34,7 +34,7 @@ mod version;
 use clap::{Parser, Subcommand};
 
 pub(crate) use agent::Mode;
-pub(crate) use owner::parse_seconds;
+pub(crate) use owner::{parse_long_seconds, parse_seconds};
 
 use crate::clipboard;
 use crate::exit::CommandResult;

@@ -62,9 +62,7 @@ pub(crate) fn print<T: Serialize>(
     text: impl FnOnce(&T) -> String,
 ) -> CommandResult {
     if output.json {
-        let json =
-            serde_json::to_string(result).map_err(|error| anyhow::anyhow!("cannot render: {error}"))?;
-        terminal::out(&json);
+        terminal::json(result);
     } else {
         let text = text(result);
         if !text.is_empty() {
@@ -74,8 +72,20 @@ pub(crate) fn print<T: Serialize>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// `90`, `90s`, `15m`, `2h`: seconds.
+/// `90`, `90s`, `15m`, `2h`: seconds, up to a day.
 pub(crate) fn parse_seconds(text: &str) -> Result<u64, String> {
+    let seconds = seconds_of(text)?.filter(|n| (1..=86_400).contains(n));
+    seconds.ok_or_else(|| "must be between 1s and 24h".into())
+}
+
+/// The same, from none to a year: for waits and sessions.
+pub(crate) fn parse_long_seconds(text: &str) -> Result<u64, String> {
+    let seconds = seconds_of(text)?.filter(|n| *n <= 365 * 86_400);
+    seconds.ok_or_else(|| "must be at most 365 days".into())
+}
+
+/// `None` for a number that is none, or too large.
+fn seconds_of(text: &str) -> Result<Option<u64>, String> {
     let (number, unit) = match text.char_indices().find(|(_, c)| !c.is_ascii_digit()) {
         Some((at, _)) => text.split_at(at),
         None => (text, "s"),
@@ -86,9 +96,7 @@ pub(crate) fn parse_seconds(text: &str) -> Result<u64, String> {
         "h" => 3_600,
         _ => return Err("use a number with s, m or h, for example 10m".into()),
     };
-    let seconds =
-        number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| (1..=86_400).contains(n));
-    seconds.ok_or_else(|| "must be between 1s and 24h".into())
+    Ok(number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)))
 }
 
 /// A lifetime: a number with `m`, `h`, `d` or `w`, from a minute to ten years.

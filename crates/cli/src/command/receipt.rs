@@ -29,13 +29,18 @@ pub(crate) struct ReceiptArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Those this profile received, oldest first.
+    #[command(after_help = "Example:\n  durward receipt list --agent ci")]
     List {
         #[command(flatten)]
         connect: ConnectArgs,
     },
     /// One of them, whole.
+    #[command(
+        after_help = "Examples:\n  durward receipt show 12\n  durward receipt show 12 --raw > receipt.txt"
+    )]
     Show {
         /// Its number in the list, or the request's id.
+        #[arg(allow_hyphen_values = true)]
         which: String,
         /// Print the receipt itself, to be given to somebody else.
         #[arg(long)]
@@ -48,6 +53,8 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward receipt verify\n  \
+    durward receipt verify receipt.txt --reason \"Book the flight\"")]
 struct VerifyArgs {
     /// The receipt, as `show --raw` or `show --json` prints it; `-` for standard input.
     file: Option<PathBuf>,
@@ -78,7 +85,7 @@ fn list(connect: &ConnectArgs) -> CommandResult {
     let kept = receipts(connect)?;
     if connect.json {
         let list: Vec<Value> = kept.iter().map(as_json).collect();
-        terminal::out(&json!({ "success": true, "receipts": list }).to_string());
+        terminal::json(&json!({ "success": true, "receipts": list }));
     } else if kept.is_empty() {
         terminal::note("No receipts yet.");
     }
@@ -110,7 +117,7 @@ fn show(connect: &ConnectArgs, which: &str, raw: bool) -> CommandResult {
         CliError::new(Exit::NotFound, "receipt_not_found", text).hint("`durward receipt list` shows them")
     })?;
     if connect.json {
-        terminal::out(&json!({ "success": true, "receipt": as_json(found) }).to_string());
+        terminal::json(&json!({ "success": true, "receipt": as_json(found) }));
     } else if raw {
         terminal::out(&found.text);
     } else {
@@ -142,7 +149,7 @@ fn verify(args: &VerifyArgs) -> CommandResult {
         return Err(CliError::new(Exit::Mismatch, "another_reason", text));
     }
     if args.connect.json {
-        terminal::out(&json!({ "success": true, "receipt": statement_json(&receipt) }).to_string());
+        terminal::json(&json!({ "success": true, "receipt": statement_json(&receipt) }));
     } else {
         terminal::out(&text(&receipt));
         terminal::out("The signature is good. Compare the approver's key with one that you trust.");
@@ -155,8 +162,9 @@ fn verify_all(connect: &ConnectArgs) -> CommandResult {
     let check = agent.check_receipts().map_err(|error| explain(&error, Some(&agent)))?;
     let good = check.problems.is_empty();
     if connect.json {
-        let body = json!({ "success": good, "receipts": check.count, "newest": check.newest, "problems": check.problems });
-        terminal::out(&body.to_string());
+        terminal::json(
+            &json!({ "success": good, "receipts": check.count, "newest": check.newest, "problems": check.problems }),
+        );
     } else {
         for problem in &check.problems {
             terminal::out(&harmless(problem));

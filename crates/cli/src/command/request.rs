@@ -18,7 +18,7 @@ use crate::terminal;
 #[command(after_help = "Examples:\n  durward request example.com --reason \"Book the flight\"\n  \
     durward request example.com --reason \"Nightly report\" --field password\n  \
     durward request example.com --reason \"Log in\" --field username --field totp --json\n  \
-    durward request example.com --reason \"Later is fine\" --no-wait")]
+    durward request example.com --reason \"Later is fine\" --expires 24h --no-wait")]
 pub(crate) struct RequestArgs {
     /// What the credential is for: a domain, or a URL.
     domain: String,
@@ -66,8 +66,7 @@ fn copy(credential: &Credential, field: &Field, json: bool) -> CommandResult {
     clipboard::copy_for_a_while(value_of(credential, field)?)?;
     let seconds = clipboard::CLEAR_AFTER_SECONDS;
     if json {
-        let answer = serde_json::json!({ "success": true, "copied": field, "clears_in": seconds });
-        terminal::out(&answer.to_string());
+        terminal::json(&serde_json::json!({ "success": true, "copied": field, "clears_in": seconds }));
     } else {
         let field = terminal::harmless(&field.to_string());
         terminal::note(&format!("The {field} is on the clipboard; it is cleared in {seconds} seconds."));
@@ -81,7 +80,14 @@ fn value_of<'a>(credential: &'a Credential, field: &Field) -> Result<&'a SecretS
         .ok_or_else(|| CliError::new(Exit::NotFound, "field_not_found", format!("the item has no {field}")))
 }
 
-/// The `credential` of the published JSON.
+/// The published JSON.
+#[derive(Serialize)]
+struct Success<'a> {
+    success: bool,
+    credential: Shown<'a>,
+}
+
+/// Its `credential`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown<'a> {
@@ -108,7 +114,7 @@ pub(crate) fn print_credential(
     json: bool,
 ) -> CommandResult {
     if json {
-        raw_value(&as_json(domain, credential)?);
+        terminal::json(&Success { success: true, credential: shown(domain, credential) });
     } else if let [field] = asked {
         raw_value(value_of(credential, field)?.expose_secret());
     } else {
@@ -121,8 +127,8 @@ pub(crate) fn print_credential(
     Ok(std::process::ExitCode::SUCCESS)
 }
 
-fn as_json(domain: &Domain, credential: &Credential) -> Result<Zeroizing<String>, CliError> {
-    let shown = Shown {
+fn shown<'a>(domain: &'a Domain, credential: &'a Credential) -> Shown<'a> {
+    Shown {
         username: credential.username.as_ref().map(SecretString::expose_secret),
         password: credential.password.as_ref().map(SecretString::expose_secret),
         totp: credential.totp.as_ref().map(SecretString::expose_secret),
@@ -135,8 +141,5 @@ fn as_json(domain: &Domain, credential: &Credential) -> Result<Zeroizing<String>
             .collect(),
         credential_id: &credential.item_id,
         domain: domain.as_str(),
-    };
-    let credential = serde_json::to_string(&shown).map(Zeroizing::new);
-    let credential = credential.map_err(|error| CliError::new(Exit::Other, "json", error.to_string()))?;
-    Ok(Zeroizing::new(format!(r#"{{"success":true,"credential":{}}}"#, *credential)))
+    }
 }

@@ -20,7 +20,7 @@ use crate::exit::{CliError, CommandResult, Exit};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     durward run --domain db.internal --env PGPASSWORD=password --env PGUSER=username -- psql -c 'select 1'\n  \
-    durward run --env-file .env.durward -- ./deploy.sh\n\n\
+    durward run --env-file .env.durward --expires 24h -- ./deploy.sh\n\n\
     A line of an --env-file is NAME=value; a value durward://DOMAIN/FIELD is asked for.")]
 pub(crate) struct RunArgs {
     /// What the credential of --env is for.

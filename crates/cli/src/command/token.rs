@@ -101,7 +101,7 @@ fn list(tokens: &Tokens, json: bool) -> Result<(), CliError> {
     let list = tokens.list().map_err(|error| failed(&error))?;
     if json {
         let list: Vec<Value> = list.iter().map(describe).collect();
-        terminal::out(&json!({ "success": true, "tokens": list }).to_string());
+        terminal::json(&json!({ "success": true, "tokens": list }));
     } else if list.is_empty() {
         terminal::note("No tokens yet: the approver makes the standard ones when it starts.");
     } else {
@@ -120,7 +120,7 @@ fn find(tokens: &Tokens, name: &str) -> Result<TokenInfo, CliError> {
 
 fn answer(token: &TokenInfo, json: bool, text: &str) {
     if json {
-        terminal::out(&json!({ "success": true, "token": describe(token) }).to_string());
+        terminal::json(&json!({ "success": true, "token": describe(token) }));
     } else {
         terminal::note(text);
     }

@@ -5,12 +5,16 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use durward_client::{Clock as _, SystemClock};
-use durward_protocol::TypedCode;
+use durward_protocol::{Scope, TypedCode};
 use durward_testkit::approver::Approver;
 use durward_testkit::http::{Served, serve};
+use rexpect::session::{PtySession, spawn_command};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
+
+/// How long a terminal may take to show something; slow machines are slow.
+const PATIENCE_MS: u64 = 60_000;
 
 pub(crate) struct Bench {
     pub(crate) home: TempDir,
@@ -72,6 +76,19 @@ impl Bench {
         command
     }
 
+    /// Starts it on a terminal of its own.
+    pub(crate) fn on_terminal(&self, arguments: &[&str]) -> PtySession {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_durward"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("DURWARD_HOME", self.home.path())
+            .env("DURWARD_APPROVER", self.served.url())
+            .env("NO_COLOR", "1")
+            .env("TERM", "xterm");
+        spawn_command(command, Some(PATIENCE_MS)).unwrap()
+    }
+
     pub(crate) async fn run(&self, arguments: &[&str]) -> Finished {
         finish(self.command(arguments).spawn().unwrap(), String::new()).await
     }
@@ -88,7 +105,16 @@ impl Bench {
     }
 
     pub(crate) async fn pair_typing(&self, arguments: &[&str], typed: impl Fn(&str) -> String) -> Finished {
-        let mut child = self.command(arguments).spawn().unwrap();
+        self.pair_child(self.command(arguments).spawn().unwrap(), typed, None).await
+    }
+
+    /// Pairs, with a scope that the owner chooses.
+    pub(crate) async fn pair_child(
+        &self,
+        mut child: Child,
+        typed: impl Fn(&str) -> String,
+        scope: Option<Scope>,
+    ) -> Finished {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut seen = String::new();
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -96,7 +122,7 @@ impl Bench {
             seen.push('\n');
             let boxed = line.trim().trim_matches('│').trim();
             if let Ok(TypedCode { number: Some(number), code }) = boxed.parse() {
-                self.approver().type_code(number, &typed(code.expose_digits()), None);
+                self.approver().type_code(number, &typed(code.expose_digits()), scope.clone());
             }
         }
         finish(child, seen).await

@@ -4,7 +4,9 @@
 
 mod bench;
 mod policy;
+mod programs;
 mod real;
 mod request;
 mod run;
 mod sessions;
+mod waiting;

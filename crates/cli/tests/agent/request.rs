@@ -2,9 +2,8 @@
 
 use durward_protocol::ErrorCode;
 use durward_testkit::approver::Owner;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::bench::{Bench, finish};
+use crate::bench::Bench;
 
 const ASK: [&str; 4] = ["request", "example.com", "--reason", "Book the flight"];
 
@@ -47,6 +46,8 @@ async fn exit_codes_are_the_published_ones() {
     let bench = Bench::paired().await;
     for (owner, exit, code) in [
         (Owner::Denies("not now".into()), 6, "denied"),
+        (Owner::Denies("policy".into()), 9, "denied_by_rule"),
+        (Owner::Denies("agent_paused".into()), 9, "agent_paused"),
         (Owner::HasNothing, 4, "not_found"),
         (Owner::Approves, 0, ""),
     ] {
@@ -80,7 +81,7 @@ async fn a_wrong_code_is_exit_5_and_makes_no_other_code() {
     let finished = bench.pair_typing(&ASK, wrong).await;
     assert_eq!(finished.code, 5, "{finished:?}");
     assert_eq!(finished.stderr.matches("Type it at the approver").count(), 1);
-    assert!(finished.stderr.contains("the confirmation does not match"), "{}", finished.stderr);
+    assert_eq!(finished.stderr.matches("the confirmation does not match").count(), 1, "{}", finished.stderr);
 }
 
 #[tokio::test]
@@ -103,6 +104,9 @@ async fn wrong_usage_is_64() {
         with(&["--approver", "ftp://x"]),
         with(&["--agent", "../x"]),
         with(&["--scope-uses", "0"]),
+        with(&["--expires", "25h"]),
+        with(&["--wait", "2 weeks"]),
+        with(&["--item", ""]),
         with(&["--no-wait", "--wait", "3"]),
         vec!["request", "example.com", "--reason", " "],
     ] {
@@ -120,10 +124,12 @@ async fn a_request_handed_in_is_waited_for_later() {
     assert_eq!((handed.code, handed.json()["error"]["code"].as_str()), (11, Some("pending")));
     let listed = bench.run(&["agent", "requests", "list", "--json"]).await;
     let id = listed.json()["requests"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(handed.json()["error"]["request_id"].as_str(), Some(id.as_str()));
+    assert!(!handed.stderr.contains("error"), "it is what was asked for: {}", handed.stderr);
     assert!(handed.stderr.contains(&format!("durward agent requests wait {id}")), "{}", handed.stderr);
 
-    let later = bench.run(&["agent", "requests", "wait", &id, "--wait", "0"]).await;
-    assert_eq!(later.code, 11, "{later:?}");
+    let later = bench.run(&["agent", "requests", "wait", &id, "--wait", "0s", "--json"]).await;
+    assert_eq!((later.code, later.json()["error"]["request_id"].as_str()), (11, Some(id.as_str())));
     bench.approver().owner = Owner::Approves;
     let waited = bench.run(&["agent", "requests", "wait", &id]).await;
     assert_eq!(waited.stdout, "username: username of example.com\npassword: password of example.com\n");
@@ -145,21 +151,51 @@ async fn a_request_can_be_taken_back() {
 }
 
 #[tokio::test]
-#[cfg(unix)]
-async fn ctrl_c_takes_the_request_back() {
+async fn what_is_asked_for_reaches_the_request() {
     let bench = Bench::paired().await;
     bench.approver().owner = Owner::IsSilent;
-    let mut child = bench.command(&ASK).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    // It says that it waits only after the request has been sent.
-    let line = lines.next_line().await.unwrap().unwrap();
-    assert!(line.contains("waiting for the owner's decision on example.com"), "{line}");
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-    let finished = finish(child, String::new()).await;
-    assert_eq!(finished.code, 130, "{finished:?}");
-    bench.approver().owner = Owner::Approves;
-    let listed = bench.run(&["agent", "requests", "list"]).await;
-    assert_eq!(listed.stdout, "");
-    assert_eq!(bench.approver().releases.len(), 1, "only the first pairing's");
+    let long = "why ".repeat(500);
+    let ask =
+        ["request", "example.com", "--reason", &long, "--no-wait", "--expires", "15m", "--item", "work"];
+    assert_eq!(bench.run(&ask).await.code, 11);
+    let listed = bench.run(&["agent", "requests", "list", "--json"]).await.json();
+    let request = &listed["requests"][0];
+    assert_eq!((&request["expires_in"], &request["item_id"]), (&900.into(), &"work".into()), "{listed}");
+    assert_eq!(request["state"], "open");
+    let line = bench.run(&["agent", "requests", "list"]).await.stdout;
+    assert_eq!(line.lines().count(), 1);
+    assert!(line.chars().count() < 160 && line.contains("\topen\texample.com\twhy why"), "{line}");
+    let two = ["run", "--env-file", "env", "--item", "work", "--", "true"];
+    std::io::Write::write_all(
+        &mut std::fs::File::create(bench.path("env")).unwrap(),
+        b"A=durward://a.example/password\nB=durward://b.example/password\n",
+    )
+    .unwrap();
+    assert_eq!(bench.run(&two).await.code, 64, "whose item is it?");
+}
+
+#[tokio::test]
+async fn an_id_may_begin_with_a_dash() {
+    let bench = Bench::paired().await;
+    for id in ["-AAAAAAAAAAAAAAAAAAAAA", "--AAAAAAAAAAAAAAAAAAAA", "-hAAAAAAAAAAAAAAAAAAAA"] {
+        for command in [["agent", "requests", "wait"].as_slice(), &["receipt", "show"]] {
+            let finished = bench.run(&[command, &[id]].concat()).await;
+            assert_eq!(finished.code, 4, "{id} {finished:?}");
+        }
+        let cancelled = bench.run(&["agent", "requests", "cancel", id]).await;
+        assert_eq!(cancelled.stderr, "It was not waiting any more.\n", "{id}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_usage_is_json_too() {
+    let bench = Bench::new().await;
+    for arguments in [vec!["request", "--json"], vec!["agent", "requests", "--json", "nonsense"]] {
+        let finished = bench.run(&arguments).await;
+        assert_eq!((finished.code, &finished.json()["error"]["code"]), (64, &"usage".into()), "{finished:?}");
+        let message = finished.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(!message.contains('\n') && !message.starts_with("error"), "{message}");
+    }
+    let help = bench.run(&["request", "--json", "--help"]).await;
+    assert!(help.code == 0 && help.stdout.contains("Usage:"), "help is no error");
 }

@@ -54,7 +54,13 @@ async fn the_owner_is_not_asked_for_nothing() {
     let bench = Bench::paired().await;
     let calls = bench.approver().calls;
     let missing = bench.run(&running(&[], &["no-such-command-anywhere"])).await;
-    assert_eq!(missing.code, 4, "{missing:?}");
+    assert_eq!(missing.code, 127, "{missing:?}");
+    std::fs::File::create(bench.path("text")).unwrap();
+    let text = bench.run(&running(&["--json"], &["./text"])).await;
+    assert_eq!((text.code, &text.json()["error"]["code"]), (126, &"cannot_run".into()), "{text:?}");
+    let dashes = bench.run(&[secrets().as_slice(), &["true"]].concat()).await;
+    assert_eq!(dashes.code, 64);
+    assert!(dashes.stderr.contains("put `--` before the command"), "{}", dashes.stderr);
     for arguments in [
         vec!["run", "--", "true"],
         vec!["run", "--domain", "a.example", "--", "true"],
@@ -105,4 +111,31 @@ async fn templates_are_filled() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(bench.path("out")).unwrap().permissions().mode() & 0o777, 0o600);
     }
+}
+
+#[tokio::test]
+async fn a_template_that_is_too_large_is_refused_whole() {
+    let bench = Bench::paired().await;
+    let calls = bench.approver().calls;
+    // The limit is in the middle of a character.
+    let template = format!("{{{{ durward://db.internal/password }}}}{}", "ä".repeat(1 << 19));
+    std::io::Write::write_all(&mut std::fs::File::create(bench.path("in")).unwrap(), template.as_bytes())
+        .unwrap();
+    let large = bench.run(&["inject", "--reason", "Start", "--in", "in", "--out", "out"]).await;
+    assert_eq!(large.code, 64, "{large:?}");
+    assert!(large.stderr.contains("larger than 1 MiB"), "{}", large.stderr);
+    assert!(!bench.path("out").exists());
+    assert_eq!(bench.approver().calls, calls);
+}
+
+#[tokio::test]
+async fn inject_answers_in_json() {
+    let bench = Bench::paired().await;
+    let template = "p={{ durward://db.internal/password }}\n";
+    let text = bench.run_with_input(&["inject", "--reason", "Start", "--json"], template).await;
+    let expected = serde_json::json!({ "success": true, "text": "p=password of db.internal\n" });
+    assert_eq!(text.json(), expected);
+    let file = bench.run_with_input(&["inject", "--reason", "Start", "--json", "--out", "o"], template).await;
+    assert_eq!(file.json(), serde_json::json!({ "success": true, "path": "o" }));
+    assert_eq!(std::fs::read_to_string(bench.path("o")).unwrap(), "p=password of db.internal\n");
 }

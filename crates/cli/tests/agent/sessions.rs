@@ -1,5 +1,7 @@
 //! `durward agent sessions|status|forget`
 
+use durward_protocol::{Domain, Limits, Scope};
+
 use crate::bench::Bench;
 
 const ASK: [&str; 4] = ["request", "example.com", "--reason", "Book the flight"];
@@ -28,7 +30,10 @@ async fn forgetting_ends_the_session_at_both_ends() {
     assert_eq!(bench.run(&["agent", "forget"]).await.code, 0);
     assert!(bench.approver().sessions().is_empty());
     assert_eq!(bench.run(&["agent", "status"]).await.code, 3);
-    assert_eq!(bench.run(&["agent", "forget"]).await.code, 0, "nothing to forget is no error");
+    let nothing = bench.run(&["agent", "forget"]).await;
+    assert_eq!(nothing.code, 0, "nothing to forget is no error");
+    assert!(nothing.stderr.contains("nothing to forget"), "{}", nothing.stderr);
+    assert_eq!(bench.run(&["agent", "forget", "--json"]).await.json()["forgotten"], false);
 }
 
 #[tokio::test]
@@ -54,4 +59,25 @@ async fn another_approver_is_exit_5() {
     assert_eq!(stranger.code, 5, "{stranger:?}");
     let welcome = [again.as_slice(), &["--new-approver"]].concat();
     assert_eq!(bench.pair_and(&welcome).await.code, 0);
+}
+
+#[tokio::test]
+async fn the_scope_is_told() {
+    let bench = Bench::new().await;
+    let domains = Some(vec![Domain::parse("example.com").unwrap()]);
+    let granted = Scope::new(&Limits { domains, max_uses: Some(3), expires_in: None }).unwrap();
+    let child = bench.command(&ASK).spawn().unwrap();
+    let paired = bench.pair_child(child, str::to_owned, Some(granted)).await;
+    let narrowed = "The owner narrowed the session: example.com; at most 3 releases\n";
+    assert!(paired.stderr.contains(narrowed), "{}", paired.stderr);
+    let status = bench.run(&["agent", "status"]).await;
+    assert!(status.stdout.contains("scope: example.com; at most 3 releases\n"), "{}", status.stdout);
+    let status = bench.run(&["agent", "status", "--json"]).await.json();
+    assert_eq!(status["session"]["scope"]["max_uses"], 3);
+
+    // A scope that the session does not keep to, on a profile that is paired.
+    let wider = bench.run(&[ASK.as_slice(), &["--scope-uses", "1"]].concat()).await;
+    assert!(wider.stderr.contains("This profile is paired already, for: example.com"), "{}", wider.stderr);
+    let same = bench.run(&[ASK.as_slice(), &["--scope-domain", "example.com"]].concat()).await;
+    assert!(!same.stderr.contains("paired already"), "{}", same.stderr);
 }

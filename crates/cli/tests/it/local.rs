@@ -288,3 +288,55 @@ fn run_has_a_local_mode_too() {
     terminal.answer("[y/N] ", "y");
     assert_eq!(terminal.end(), (7, "got hunter2\n".to_owned()));
 }
+
+#[test]
+fn nothing_to_release_is_4_and_no_question() {
+    let env = prepared();
+    let mut terminal = env.terminal(&with(&["--field", "totp"]));
+    terminal.answer(QUESTION, PASSWORD);
+    let (code, rest) = terminal.end();
+    assert_eq!(code, 4, "{rest}");
+    assert!(rest.contains("Example (ann) has no totp") && !rest.contains("Release"), "{rest}");
+    assert_eq!(events(&env), [AuditEvent::LocalDenied]);
+}
+
+#[test]
+fn what_is_about_an_approver_is_refused() {
+    let mut env = prepared();
+    for option in [
+        ["--no-wait"].as_slice(),
+        &["--wait", "3"],
+        &["--expires", "15m"],
+        &["--pair"],
+        &["--scope-domain", "example.com"],
+        &["--approver", "http://127.0.0.1:9"],
+    ] {
+        let finished = env.run(&with(option));
+        assert_eq!(finished.code, 64);
+        let said = format!("{} is about an approver", option[0]);
+        assert!(finished.stderr.contains(&said), "{}", finished.stderr);
+    }
+    env.set("DURWARD_APPROVER", "http://127.0.0.1:9");
+    let finished = env.run(&ASK);
+    assert!(finished.stderr.contains("local mode asks the owner on the terminal"), "{}", finished.stderr);
+}
+
+#[test]
+fn the_name_and_the_item_count() {
+    let env = TestEnvironment::new();
+    env.vault(vec![
+        login("Private", "https://example.com", "ann", "one"),
+        login("Work", "https://example.com", "ann@work", "two"),
+    ]);
+    let listed = env.run_with(&["vault", "list", "--json", "--password-stdin"], PASSWORD).json();
+    let work = listed["items"].as_array().unwrap().iter().find(|item| item["name"] == "Work").unwrap();
+    let id = work["id"].as_str().unwrap();
+    let mut terminal = env.terminal(&with(&["--name", "Flight Bot", "--item", id, "--field", "password"]));
+    let shown = terminal.answer(QUESTION, PASSWORD);
+    assert!(shown.contains("agent   Flight Bot (default)"), "{shown}");
+    terminal.answer("Release password to Flight Bot (default)? [y/N] ", "y");
+    assert_eq!(terminal.end(), (0, "two\n".to_owned()));
+    let mut terminal = env.terminal(&with(&["--item", "nonsense"]));
+    terminal.answer(QUESTION, PASSWORD);
+    assert_eq!(terminal.end().0, 4);
+}

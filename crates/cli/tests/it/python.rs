@@ -9,12 +9,16 @@ use serde_json::Value;
 use crate::home::{Daemon, Finished, Home, PASSWORD, Process, USERNAME, VAULT_PASSWORD, other_code};
 
 fn agent(daemon: &Daemon) -> Process {
+    agent_at(&daemon.url())
+}
+
+fn agent_at(url: &str) -> Process {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/python-agent");
     let mut command = Command::new(venv(&folder.join("requirements.txt")));
     command
         .current_dir(folder)
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args(["agent.py", "--approver", &daemon.url(), "--domain", "example.com", "--reason", "Book it"])
+        .args(["agent.py", "--approver", url, "--domain", "example.com", "--reason", "Book it"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -57,6 +61,18 @@ fn it_pairs_over_a_pipe_and_gets_a_credential() {
     assert_eq!(approver.finish().code, 0);
     assert!(home.json(&["sessions"])["sessions"].as_array().unwrap().is_empty(), "it revoked its session");
     home.audit_holds();
+}
+
+#[test]
+fn without_an_approver_it_says_so_in_a_line() {
+    let finished = agent_at("http://127.0.0.1:9").finish();
+    assert_eq!(finished.code, 2, "{finished:?}");
+    assert_eq!(said(&finished)["error"]["code"], "cannot_connect");
+    assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+    assert!(
+        finished.stderr.contains("cannot connect to the approver at http://127.0.0.1:9: "),
+        "{finished:?}"
+    );
 }
 
 #[test]

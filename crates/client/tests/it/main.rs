@@ -7,4 +7,5 @@ mod interop;
 mod pairing;
 mod receipts;
 mod requests;
+mod restarts;
 mod support;

@@ -51,6 +51,11 @@ async fn every_verdict_is_its_own_error() {
         "{denied:?}"
     );
     assert_eq!(denied.unwrap_err().to_string(), "the owner denied the request: not now");
+    for (reason, code) in [("policy", "denied_by_rule"), ("agent_paused", "agent_paused"), ("no", "denied")] {
+        let denied = ask_with(Owner::Denies(reason.into())).await.unwrap_err();
+        assert_eq!(denied.code(), code);
+        assert_eq!(denied.to_string().contains("the owner denied"), code == "denied", "{denied}");
+    }
     assert!(matches!(ask_with(Owner::HasNothing).await, Err(Error::NotFound { .. })));
     assert!(agent.session().is_some());
     assert!(matches!(ask_with(Owner::Denies("session_revoked".into())).await, Err(Error::SessionRevoked)));
@@ -152,6 +157,15 @@ async fn another_process_paired_anew() {
     bench.middle().approver.drop_session(&old);
     one.request(&one.prepare(ask()).unwrap(), Wait::UntilDecided).await.unwrap();
     assert_eq!(one.session(), two.session());
+}
+
+#[tokio::test]
+async fn no_id_looks_like_an_option() {
+    let bench = Bench::honest().await;
+    let agent = paired(&bench).await;
+    for _ in 0..1_000 {
+        assert!(!agent.prepare(ask()).unwrap().id.to_string().starts_with('-'));
+    }
 }
 
 #[tokio::test]

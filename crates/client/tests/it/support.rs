@@ -58,9 +58,13 @@ impl Bench {
     pub(crate) async fn with(script: Vec<Mischief>) -> Self {
         let clock = FakeClock::default();
         let middle = Arc::new(Mutex::new(Middle::new(Approver::new(1), script)));
-        let (seen, now) = (Arc::clone(&middle), clock.clone());
-        let served = serve(move |call| lock(&seen).handle(call, now.time())).await.unwrap();
+        let served = at_a_port(&middle, &clock).await;
         Self { clock, folder: tempfile::tempdir().unwrap(), served, middle }
+    }
+
+    /// The same approver at another address.
+    pub(crate) async fn moved(&self) -> Served {
+        at_a_port(&self.middle, &self.clock).await
     }
 
     pub(crate) fn middle(&self) -> MutexGuard<'_, Middle> {
@@ -72,9 +76,13 @@ impl Bench {
     }
 
     pub(crate) fn try_agent(&self, profile: &str) -> Result<Agent, Error> {
+        self.agent_at(profile, Some(&self.served.url()))
+    }
+
+    pub(crate) fn agent_at(&self, profile: &str, url: Option<&str>) -> Result<Agent, Error> {
         let seed = profile.bytes().map(u64::from).sum::<u64>() + lock(&self.middle).approver.calls as u64;
         let mut config = Config::new(self.profile(profile), self.folder.path().join("keys"));
-        config.approver = Some(self.served.url().parse().unwrap());
+        config.approver = url.map(|url| url.parse().unwrap());
         Agent::with_sources(config, Arc::new(self.clock.clone()), Box::new(StdRng::seed_from_u64(seed)))
     }
 
@@ -103,6 +111,11 @@ impl Bench {
         self.type_shown_code(&pairing, granted);
         pairing.wait().await
     }
+}
+
+async fn at_a_port(middle: &Arc<Mutex<Middle>>, clock: &FakeClock) -> Served {
+    let (seen, now) = (Arc::clone(middle), clock.clone());
+    serve(move |call| lock(&seen).handle(call, now.time())).await.unwrap()
 }
 
 pub(crate) async fn begin(agent: &Agent, ask: PairingAsk) -> Result<Box<Pairing<'_>>, Error> {

@@ -313,7 +313,7 @@ fn done(text: &str, json: bool) -> CommandResult {
 }
 
 fn printed(value: &Value) -> CommandResult {
-    terminal::out(&value.to_string());
+    terminal::json(value);
     Ok(Exit::success())
 }
 

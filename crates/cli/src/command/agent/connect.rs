@@ -3,13 +3,17 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use durward_client::{Agent, ApproverUrl, Begun, Config, Error, Pairing, PairingAsk};
-use durward_protocol::{AgentId, AgentName, Domain, ErrorCode, Limits, Scope};
+use durward_client::{
+    Agent, ApproverUrl, Begun, Config, DENIED_BY_PAUSE, DENIED_BY_RULE, Error, Pairing, PairingAsk,
+};
+use durward_protocol::{AgentId, AgentName, Domain, ErrorCode, Limits, RequestId, Scope};
 
 use super::show;
+use crate::approver::words::scope as scope_in_words;
 use crate::env_vars;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::interrupt::Interrupt;
+use crate::logging::{self, LogArgs};
 use crate::paths::Paths;
 use crate::rest_key;
 use crate::terminal;
@@ -25,7 +29,7 @@ pub(crate) struct ConnectArgs {
     /// The approver's address [default: where the profile reached it last, else http://127.0.0.1:5000].
     #[arg(long, value_name = "URL", env = env_vars::DURWARD_APPROVER)]
     pub(crate) approver: Option<String>,
-    /// Print one JSON object on stdout.
+    /// Print one JSON object on stdout; `run`, whose stdout is its command's, prints errors alone so.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -48,8 +52,8 @@ pub(crate) struct PairArgs {
     /// Pair for this many credentials at most.
     #[arg(long, value_name = "N")]
     pub(crate) scope_uses: Option<u64>,
-    /// End the session after this many seconds.
-    #[arg(long, value_name = "SECONDS")]
+    /// End the session after this time: seconds, or with a unit, such as 90m or 8h.
+    #[arg(long, value_name = "TIME", value_parser = crate::command::parse_long_seconds)]
     pub(crate) scope_expires: Option<u64>,
 }
 
@@ -68,13 +72,18 @@ impl PairArgs {
     }
 }
 
-/// A single thread is enough for an agent, and starts sooner.
+/// A single thread is enough for an agent, and starts sooner. The log is on stderr and says little: `DURWARD_LOG`
+/// makes it say more.
 pub(crate) fn block_on(future: impl Future<Output = CommandResult>) -> CommandResult {
+    logging::start(&LogArgs::default(), "warn")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::new(Exit::Other, "runtime", error.to_string()))?;
-    runtime.block_on(future)
+    let result = runtime.block_on(future);
+    // A question that nobody answered is still being read.
+    runtime.shutdown_background();
+    result
 }
 
 impl ConnectArgs {
@@ -103,15 +112,24 @@ impl ConnectArgs {
 
 /// Pairs if there is no session, or if a person asked for it.
 pub(crate) async fn ensure_paired(agent: &Agent, args: &PairArgs) -> Result<(), CliError> {
-    if agent.session().is_some() && !args.pair {
+    if let Some(session) = agent.session().filter(|_| !args.pair) {
+        if !session.scope.is_within(&args.ask()?.scope) {
+            terminal::sentence(&format!(
+                "This profile is paired already, for: {}. Another scope counts when it pairs anew, with --pair.",
+                scope_in_words(session.scope.limits())
+            ));
+        }
         return Ok(());
     }
     loop {
         match pair_once(agent, args).await {
             Err(Failed::Sdk(error @ (Error::WrongCode | Error::CodeExpired))) => {
                 // Nothing makes another code by itself: a person asks for it.
-                terminal::note(&format!("{error}."));
-                if !terminal::interactive() || !show::confirm("Make a new code?").await {
+                if !terminal::interactive() {
+                    return Err(explain(&error, Some(agent)));
+                }
+                terminal::sentence(&format!("{error}."));
+                if !show::confirm("Make a new code?").await? {
                     return Err(explain(&error, Some(agent)));
                 }
             }
@@ -135,16 +153,17 @@ impl From<Error> for Failed {
 
 async fn pair_once(agent: &Agent, args: &PairArgs) -> Result<(), Failed> {
     let ask = args.ask().map_err(Failed::Cli)?;
+    let asked = ask.scope.clone();
     let mut interrupt = Interrupt::listen();
     let begun = tokio::select! {
         begun = agent.begin_pairing(ask) => begun?,
         () = interrupt.typed() => return Err(Failed::Cli(interrupted())),
     };
     let Begun::Waiting(pairing) = begun else { return Ok(()) };
-    wait_for_owner(agent, *pairing).await
+    wait_for_owner(agent, *pairing, &asked).await
 }
 
-async fn wait_for_owner(agent: &Agent, pairing: Pairing<'_>) -> Result<(), Failed> {
+async fn wait_for_owner(agent: &Agent, pairing: Pairing<'_>, asked: &Scope) -> Result<(), Failed> {
     let mut interrupt = Interrupt::listen();
     show::number_code(agent, pairing.number_code());
     let canceller = pairing.canceller();
@@ -159,11 +178,15 @@ async fn wait_for_owner(agent: &Agent, pairing: Pairing<'_>) -> Result<(), Faile
     };
     status.end();
     let session = session?;
-    terminal::note(&format!("Paired. Both ends show: {}", session.fingerprint));
+    terminal::sentence(&format!("Paired. Both ends show: {}", session.fingerprint));
+    if session.scope != *asked {
+        let granted = scope_in_words(session.scope.limits());
+        terminal::sentence(&format!("The owner narrowed the session: {granted}"));
+    }
     Ok(())
 }
 
-/// Ctrl-C.
+/// Ctrl-C, or SIGTERM.
 pub(crate) fn interrupted() -> CliError {
     CliError::new(Exit::Interrupted, "interrupted", "interrupted")
 }
@@ -178,6 +201,20 @@ pub(crate) fn explain(error: &Error, agent: Option<&Agent>) -> CliError {
     let (exit, hint) = classify(error, agent);
     let mut explained = CliError::new(exit, error.code(), error.to_string());
     explained.hint = hint;
+    match error {
+        Error::Pending { id } => explained.fact("request_id", id.to_string()),
+        _ => explained,
+    }
+}
+
+/// The same about a request. One that could not be followed to its end, and that the approver may have, is still there
+/// to be waited for.
+pub(crate) fn explain_request(error: &Error, agent: &Agent, id: RequestId) -> CliError {
+    let explained = explain(error, Some(agent));
+    if error.is_transient() && agent.pending_request(id).is_ok() {
+        let hint = format!("`durward agent requests wait {id}` waits on for it");
+        return explained.hint(hint).fact("request_id", id.to_string());
+    }
     explained
 }
 
@@ -190,10 +227,7 @@ fn classify(error: &Error, agent: Option<&Agent>) -> (Exit, Option<String>) {
             let elsewhere = if local { "" } else { " on that machine, or check --approver" };
             hinted(Exit::CannotConnect, &format!("start the approver with `durward up`{elsewhere}"))
         }
-        Error::ConnectionLost { .. } => hinted(
-            Exit::CannotConnect,
-            "try again; `durward agent requests list` shows what is still waiting",
-        ),
+        Error::ConnectionLost { .. } => hinted(Exit::CannotConnect, "try again"),
         Error::Timeout | Error::Expired => hinted(Exit::TimedOut, "ask again"),
         Error::CodeExpired => hinted(Exit::TimedOut, "run the command again for a new code"),
         Error::WrongCode => hinted(
@@ -220,7 +254,9 @@ fn classify(error: &Error, agent: Option<&Agent>) -> (Exit, Option<String>) {
             hinted(Exit::RateLimited, "find out who typed wrong codes before you pair again")
         }
         Error::ScopeWidened => (Exit::Refused, None),
-        Error::Denied { reason: Some(word) } if word == "policy" || word == "agent_paused" => {
+        Error::Denied { reason: Some(word) }
+            if [DENIED_BY_RULE, DENIED_BY_PAUSE].contains(&word.as_str()) =>
+        {
             (Exit::Refused, None)
         }
         Error::Denied { .. } => (Exit::Denied, None),

@@ -9,7 +9,7 @@ use crate::terminal;
 
 /// End the session at the approver and forget its keys here.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  durward agent forget --agent ci\n  durward agent forget --local")]
+#[command(after_help = "Examples:\n  durward agent forget --agent ci\n  durward agent forget --local")]
 pub(crate) struct ForgetArgs {
     #[command(flatten)]
     connect: ConnectArgs,
@@ -29,13 +29,13 @@ pub(super) fn run(args: &ForgetArgs) -> CommandResult {
                 let folder = Paths::discover()?.agents().join(&args.connect.agent);
                 let removed = std::fs::remove_file(folder.join("session.json"));
                 removed.map_err(|error| CliError::new(Exit::Other, "state_unusable", error.to_string()))?;
-                return Ok(done(json));
+                return Ok(done(json, true));
             }
             other => other?,
         };
         if agent.session().is_none() {
             agent.forget().map_err(|error| explain(&error, Some(&agent)))?;
-            return Ok(done(json));
+            return Ok(done(json, false));
         }
         if args.local {
             agent.forget().map_err(|error| explain(&error, Some(&agent)))?;
@@ -47,16 +47,20 @@ pub(super) fn run(args: &ForgetArgs) -> CommandResult {
             // A person asked to forget: the approver's word that there is nothing left is enough.
             agent.forget().map_err(|error| explain(&error, Some(&agent)))?;
         }
-        Ok(done(json))
+        Ok(done(json, true))
     })
     .map_err(|error| error.json(json))
 }
 
-fn done(json: bool) -> std::process::ExitCode {
+fn done(json: bool, forgotten: bool) -> std::process::ExitCode {
     if json {
-        terminal::out(r#"{"success":true}"#);
+        terminal::json(&serde_json::json!({ "success": true, "forgotten": forgotten }));
     } else {
-        terminal::note("Forgotten.");
+        terminal::note(if forgotten {
+            "Forgotten."
+        } else {
+            "This profile is not paired: there was nothing to forget."
+        });
     }
     success()
 }

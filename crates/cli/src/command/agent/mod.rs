@@ -17,6 +17,9 @@ use crate::exit::CommandResult;
 
 /// Sessions and pending requests on the agent's side.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  durward agent sessions\n  durward agent status --agent ci\n  durward agent requests list"
+)]
 pub(crate) struct AgentArgs {
     #[command(subcommand)]
     verb: Verb,

@@ -5,13 +5,14 @@ use durward_client::Agent;
 use serde_json::{Value, json};
 
 use super::connect::{ConnectArgs, block_on, explain, success};
+use crate::approver::words::scope as scope_in_words;
 use crate::exit::CommandResult;
 use crate::paths::Paths;
 use crate::terminal;
 
 /// List the profiles of this machine and their sessions; asks nobody.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  durward agent sessions\n  durward agent sessions --json")]
+#[command(after_help = "Examples:\n  durward agent sessions\n  durward agent sessions --json")]
 pub(crate) struct SessionsArgs {
     /// Print one JSON object on stdout.
     #[arg(long)]
@@ -36,7 +37,7 @@ pub(super) fn sessions(args: &SessionsArgs) -> CommandResult {
         }
     }
     if args.json {
-        terminal::out(&json!({ "success": true, "sessions": list }).to_string());
+        terminal::json(&json!({ "success": true, "sessions": list }));
         return Ok(success());
     }
     if list.is_empty() {
@@ -60,9 +61,12 @@ pub(super) fn status(args: &StatusArgs) -> CommandResult {
             object.insert("expires_at".into(), status.expires_at.to_string().into());
         }
         if json {
-            terminal::out(&json!({ "success": true, "session": entry }).to_string());
+            terminal::json(&json!({ "success": true, "session": entry }));
         } else {
             terminal::out(&line(&entry));
+            if let Some(session) = agent.session() {
+                terminal::out(&format!("scope: {}", scope_in_words(session.scope.limits())));
+            }
             terminal::out(&format!("active, last used {}, ends {}", status.last_access, status.expires_at));
         }
         Ok(success())
@@ -96,6 +100,7 @@ fn describe(name: &str, agent: &Agent) -> Value {
         "approver_id": profile.approver_id.map(|id| id.to_string()),
         "session_id": session.as_ref().map(|session| session.session_id.to_string()),
         "fingerprint": session.as_ref().map(|session| session.fingerprint.words()),
+        "scope": session.as_ref().map(|session| session.scope.limits().clone()),
         "paired_at": session.as_ref().map(|session| session.created_at.to_string()),
         "pending_requests": agent.pending_requests().map(|list| list.len()).unwrap_or_default(),
     })

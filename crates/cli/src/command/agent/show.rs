@@ -1,12 +1,15 @@
 //! What a person sees while an agent waits: the number-code, who is waited for and for how long.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use durward_client::{Agent, NumberCode};
 use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
+use super::connect::interrupted;
+use crate::exit::CliError;
+use crate::interrupt::Interrupt;
 use crate::terminal;
 
 /// The number-code in a box, on stderr. Without a terminal too: whoever starts an agent without one
@@ -21,47 +24,65 @@ pub(crate) fn number_code(agent: &Agent, code: &NumberCode) {
     terminal::note(&format!("  └{line}┘"));
     terminal::note("");
     let name = terminal::harmless(agent.profile().agent_name.as_str());
-    terminal::note(&format!("Type it at the approver ({}), where {name} is waiting.", agent.approver()));
-    terminal::note("It works once, within five minutes. Give it to nobody else.");
+    terminal::sentence(&format!("Type it at the approver ({}), where {name} is waiting.", agent.approver()));
+    terminal::sentence("It works once, within five minutes. Give it to nobody else.");
 }
 
-/// "waiting … 12s" on a terminal, one line elsewhere.
-pub(crate) struct Status(Option<ProgressBar>);
+/// "waiting … 12s" on a terminal, one line elsewhere; then how it ended and after how long.
+pub(crate) struct Status {
+    bar: Option<ProgressBar>,
+    started: Instant,
+}
 
 impl Status {
     pub(crate) fn start(what: &str) -> Self {
+        let started = Instant::now();
         if !std::io::stderr().is_terminal() {
             terminal::note(&format!("{what} …"));
-            return Self(None);
+            return Self { bar: None, started };
         }
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());
         if let Ok(style) = ProgressStyle::with_template("{msg} … {elapsed}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_secs(1));
-        Self(Some(bar))
+        Self { bar: Some(bar), started }
     }
 
     /// Takes the line off the screen.
     pub(crate) fn end(self) {
-        if let Some(bar) = self.0 {
+        if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
     }
+
+    /// The same, and says what came of it: "approved after 3 s".
+    pub(crate) fn end_with(self, outcome: &str) {
+        let seconds = self.started.elapsed().as_secs();
+        self.end();
+        terminal::note(&format!("{outcome} after {seconds} s"));
+    }
 }
 
-/// Asks a yes-or-no question on the terminal; no is the default.
-pub(crate) async fn confirm(question: &str) -> bool {
+/// Asks a yes-or-no question on the terminal; no is the default. Ctrl-C ends the command.
+pub(crate) async fn confirm(question: &str) -> Result<bool, CliError> {
+    let mut interrupt = Interrupt::listen();
     let _ = write!(anstream::stderr(), "{question} [y/N] ");
     let _ = std::io::stderr().flush();
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).map(|_| line)
     });
-    matches!(answer.await, Ok(Ok(line)) if matches!(line.trim(), "y" | "Y" | "yes"))
+    tokio::select! {
+        answer = answer => Ok(matches!(answer, Ok(Ok(line)) if matches!(line.trim(), "y" | "Y" | "yes"))),
+        () = interrupt.typed() => {
+            terminal::note("");
+            Err(interrupted())
+        }
+    }
 }
 
-/// A secret on stdout: its bytes as they are for a pipe, harmless on a terminal.
+/// A line on stdout that another program reads: its bytes as they are for a pipe, harmless on a terminal.
 pub(crate) fn raw_value(text: &str) {
     if std::io::stdout().is_terminal() {
         terminal::out(&terminal::harmless(text));

@@ -5,7 +5,7 @@ use durward_protocol::{Credential, Field, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{AskArgs, value};
+use super::{AskArgs, value, wiped_json};
 use crate::command::agent::raw_value;
 use crate::exit::{CliError, CommandResult, Exit};
 
@@ -55,8 +55,7 @@ fn answer(credential: &Credential) -> Result<Zeroizing<String>, CliError> {
         secret_access_key: value(credential, &Field::Password)?.expose_secret(),
         session_token: token.map(SecretString::expose_secret),
     };
-    let json = serde_json::to_string(&answer).map(Zeroizing::new);
-    json.map_err(|error| CliError::new(Exit::Other, "json", error.to_string()))
+    wiped_json(&answer)
 }
 
 #[cfg(test)]

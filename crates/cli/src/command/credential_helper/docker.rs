@@ -6,9 +6,10 @@ use durward_protocol::{Credential, Domain, Field};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{AskArgs, question, value};
+use super::{AskArgs, question, value, wiped_json};
 use crate::command::agent::raw_value;
 use crate::exit::{CliError, CommandResult, Exit};
+use crate::terminal::harmless;
 
 /// docker looks for this very text, and then goes on without signing in.
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -54,7 +55,7 @@ pub(super) fn run(args: DockerArgs) -> CommandResult {
         Operation::Get => {
             // docker shows the person what is on stdout, so the error goes there too.
             get(&args.ask).inspect_err(|error| {
-                raw_value(if error.exit == Exit::NotFound { NOT_FOUND } else { &error.message });
+                raw_value(&harmless(if error.exit == Exit::NotFound { NOT_FOUND } else { &error.message }));
             })
         }
         Operation::List => {
@@ -101,8 +102,7 @@ fn answer(server: &str, credential: &Credential) -> Result<Zeroizing<String>, Cl
         username: value(credential, &Field::Username)?.expose_secret(),
         secret: value(credential, &Field::Password)?.expose_secret(),
     };
-    let json = serde_json::to_string(&answer).map(Zeroizing::new);
-    json.map_err(|error| CliError::new(Exit::Other, "json", error.to_string()))
+    wiped_json(&answer)
 }
 
 #[cfg(test)]

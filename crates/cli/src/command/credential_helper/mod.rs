@@ -75,13 +75,36 @@ impl AskArgs {
         let pair = PairArgs { name: named, ..PairArgs::default() };
         let mut fetched = Vec::new();
         block_on(async {
-            fetched = fetch(&self.mode, &connect, &pair, vec![question], WaitArgs::default().wait()).await?;
+            let asked = fetch(&self.mode, &connect, &pair, vec![question], WaitArgs::default().wait()).await;
+            fetched = asked.map_err(|error| self.by_hand(error, domain))?;
             Ok(Exit::success())
         })?;
         let fetched = fetched.into_iter().next();
         let fetched = fetched.ok_or_else(|| CliError::new(Exit::Other, "no_answer", "there is no answer"))?;
         Ok(fetched.approval.credential)
     }
+
+    /// Pairing anew has options that are not here: a person says them once, to `request`.
+    fn by_hand(&self, mut error: CliError, domain: &str) -> CliError {
+        let hint = error.hint.clone().unwrap_or_default();
+        let wanted: Vec<&str> =
+            ["--pair", "--new-approver"].into_iter().filter(|option| hint.contains(option)).collect();
+        if !wanted.is_empty() {
+            let profile =
+                if self.agent == "default" { String::new() } else { format!(" --agent {}", self.agent) };
+            error = error.hint(format!(
+                "run `durward request {domain} --reason \"Pair again\"{profile} {}` once, by hand",
+                if wanted == ["--pair"] { "--pair" } else { "--pair --new-approver" }
+            ));
+        }
+        error
+    }
+}
+
+/// What an answer in JSON is printed from: wiped when it is dropped.
+fn wiped_json(answer: &impl serde::Serialize) -> Result<Zeroizing<String>, CliError> {
+    let json = serde_json::to_string(answer).map(Zeroizing::new);
+    json.map_err(|error| CliError::new(Exit::Other, "json", error.to_string()))
 }
 
 /// What the other program writes to stdin.

@@ -53,7 +53,7 @@ fn answer<T: Serialize>(output: OutputArgs, result: &T, text: impl FnOnce(&T) ->
             _ => serde_json::Map::new(),
         };
         object.insert("success".into(), Value::Bool(true));
-        terminal::out(&Value::Object(object).to_string());
+        terminal::json(&object);
     } else {
         let text = text(result);
         if !text.is_empty() {

@@ -131,7 +131,7 @@ fn seal_file(args: SealArgs) -> CommandResult {
     if args.format.json {
         let to: Vec<Value> = to.iter().map(describe).collect();
         let answer = json!({ "success": true, "path": output.shown(), "bytes": length, "to": to });
-        terminal::out(&answer.to_string());
+        terminal::json(&answer);
     } else if let Place::Path(path) = &output {
         terminal::note(&format!("Sealed for {}: {}", names.join(", "), path.display()));
     }
@@ -182,7 +182,7 @@ fn open_file(args: OpenArgs) -> CommandResult {
     };
     let opened = interruptible("opening", &args.file, work)?;
     if args.format.json {
-        terminal::out(&opened_json(&opened, &output).to_string());
+        terminal::json(&opened_json(&opened, &output));
     } else {
         terminal::note(&sealed_by(&opened));
         if let Place::Path(path) = &output {

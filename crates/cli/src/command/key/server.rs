@@ -174,7 +174,7 @@ mod tests {
         let locked = serde_json::json!({ "error": "locked_out", "message": "Too many failed attempts" });
         let error = refused(429, &locked, Some(840));
         assert_eq!((error.code.as_str(), error.hint.as_deref()), ("locked_out", Some("wait 14 min")));
-        assert_eq!(error.facts, [("retry_after_seconds", 840)]);
+        assert_eq!(error.facts, [("retry_after_seconds", 840.into())]);
         assert_eq!(
             (wait(60), wait(841), wait(86_400)),
             ("wait 60 s".into(), "wait 15 min".into(), "wait 24 h".into())

@@ -1,6 +1,5 @@
 //! The child: its environment, its streams, its signals, its exit code.
 
-use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -9,24 +8,22 @@ use tokio::process::{Child, Command};
 use super::Environment;
 use super::mask::Mask;
 use crate::exit::{CliError, CommandResult, Exit};
-
-/// As shells say it: the command was not found.
-const NOT_FOUND: u8 = 127;
-/// As shells say it: it cannot be run.
-const CANNOT_RUN: u8 = 126;
+use crate::programs::{self, Found};
 
 /// Whether there is such a command. It says so before the owner is asked for anything.
 pub(super) fn check(program: &str) -> Result<(), CliError> {
-    let found = if program.contains(std::path::MAIN_SEPARATOR) {
-        Path::new(program).exists()
-    } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-    };
-    if found || cfg!(not(unix)) {
-        return Ok(());
+    match programs::find(program) {
+        _ if cfg!(not(unix)) => Ok(()),
+        Found::Runnable => Ok(()),
+        Found::NotRunnable => Err(CliError::new(
+            Exit::CannotRun,
+            "cannot_run",
+            format!("{program} is no program that can be run"),
+        )),
+        Found::Missing => {
+            Err(CliError::new(Exit::NoCommand, "command_not_found", format!("there is no command {program}")))
+        }
     }
-    Err(CliError::new(Exit::NotFound, "command_not_found", format!("there is no command {program}")))
 }
 
 /// Runs it to its end.
@@ -48,9 +45,13 @@ pub(super) async fn run(command: &[String], environment: Environment, masked: bo
     let mut child = match builder.spawn() {
         Ok(child) => child,
         Err(error) => {
-            crate::terminal::error(&format!("cannot run {program}: {error}"), None);
             let missing = error.kind() == std::io::ErrorKind::NotFound;
-            return Ok(ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN }));
+            let (exit, code) = if missing {
+                (Exit::NoCommand, "command_not_found")
+            } else {
+                (Exit::CannotRun, "cannot_run")
+            };
+            return Err(CliError::new(exit, code, format!("cannot run {program}: {error}")));
         }
     };
     let mask =

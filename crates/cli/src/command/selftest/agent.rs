@@ -9,19 +9,15 @@ use durward_protocol::{
     AgentId, AgentName, Code, Confirmation, CredentialCancel, CredentialRequest, Displayer, Domain, Field,
     Header, PairingOffer, PakeMessage, RequestId, Scope, SessionId, SessionKeys, Side, seal,
 };
-use rand_core::UnwrapErr;
 use reqwest::Client;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::stage::{Broken, Stage, text};
+use crate::os_rng;
 
 const HOLD: Duration = Duration::from_secs(30);
-
-pub(super) fn os_rng() -> UnwrapErr<getrandom::SysRng> {
-    UnwrapErr(getrandom::SysRng)
-}
 
 /// Status and body of an answer.
 pub(super) struct Reply {

@@ -8,8 +8,9 @@ use durward_protocol::{
 use serde_json::json;
 
 use super::Finding;
-use super::agent::{Session, Twist, Wire, os_rng, pair};
+use super::agent::{Session, Twist, Wire, pair};
 use super::stage::{Broken, Stage, text};
+use crate::os_rng;
 
 const REQUEST: &str = "/credential/request";
 const CANCEL: &str = "/credential/cancel";

@@ -10,9 +10,9 @@ use durward_server::control::api;
 use rand_core::Rng as _;
 use serde_json::Value;
 
-use super::agent::os_rng;
 use crate::control::{Control, Failure, SecretBody};
 use crate::env_vars;
+use crate::os_rng;
 
 /// How long the approver may take to answer; slow machines are slow.
 const PATIENCE: Duration = Duration::from_mins(1);

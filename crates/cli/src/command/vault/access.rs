@@ -3,8 +3,6 @@
 use clap::Args;
 use durward_protocol::SecretString;
 use durward_vault::{BuiltinVault, Error, Items, OpenBuiltin, Registry};
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
 use time::OffsetDateTime;
 
 use crate::exit::{CliError, Exit};
@@ -99,11 +97,6 @@ pub(super) fn count_of(items: usize) -> String {
 /// The clock.
 pub(super) fn now() -> OffsetDateTime {
     durward_server::Clock::system().now().wall
-}
-
-/// The generator of the operating system.
-pub(super) fn rng() -> UnwrapErr<SysRng> {
-    UnwrapErr(SysRng)
 }
 
 /// A vault's error as exit code and stable code.

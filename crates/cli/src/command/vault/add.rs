@@ -53,7 +53,7 @@ fn add(args: &AddArgs) -> CommandResult {
             .into_iter()
             .filter(|other| other.name == summary.name && other.username == summary.username)
             .collect();
-        let id = items.add(item, &mut access::rng(), access::now())?;
+        let id = items.add(item, &mut crate::os_rng(), access::now())?;
         Ok((items.get(&id)?.summary(), alike))
     })?;
     answer(args.common.json, &added.0, &added.1);
@@ -100,7 +100,7 @@ fn ask_for_the_rest(args: &AddArgs, item: &mut Item) -> Result<(), CliError> {
 
 fn answer(json: bool, item: &ItemSummary, alike: &[ItemSummary]) {
     if json {
-        terminal::out(&json!({ "success": true, "item": item }).to_string());
+        terminal::json(&json!({ "success": true, "item": item }));
         return;
     }
     let name = terminal::harmless(&item.name);

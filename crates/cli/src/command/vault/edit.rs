@@ -77,7 +77,7 @@ fn edit(args: &EditArgs) -> CommandResult {
     };
     let item = access::edit(&vault, password, |items| apply(items, &args.item, change))?;
     if args.common.json {
-        terminal::out(&json!({ "success": true, "item": item }).to_string());
+        terminal::json(&json!({ "success": true, "item": item }));
     } else {
         terminal::note(&format!("Changed {} ({}).", terminal::harmless(&item.name), item.id));
     }

@@ -90,7 +90,7 @@ fn export(args: &ExportArgs) -> CommandResult {
     if args.common.json {
         let path = args.file.display().to_string();
         let answer = json!({ "success": true, "path": path, "items": count, "encrypted": !args.plain });
-        terminal::out(&answer.to_string());
+        terminal::json(&answer);
     } else {
         terminal::note(&format!("Wrote {} to {}.", access::count_of(count), args.file.display()));
     }

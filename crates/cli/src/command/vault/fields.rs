@@ -6,7 +6,7 @@ use clap::Args;
 use durward_protocol::{Field, SecretString};
 use durward_vault::{CustomField, Item, PasswordRules, TotpSecret, generate_password};
 
-use super::access::{explain, rng};
+use super::access::explain;
 use crate::exit::{CliError, Exit};
 use crate::prompt;
 
@@ -64,7 +64,7 @@ impl FieldArgs {
 
 /// A password by the default rules.
 pub(super) fn generated() -> Result<SecretString, CliError> {
-    generate_password(&PasswordRules::default(), &mut rng()).map_err(explain)
+    generate_password(&PasswordRules::default(), &mut crate::os_rng()).map_err(explain)
 }
 
 /// Puts a value into an item; an empty one takes the field out.

@@ -6,9 +6,10 @@ use durward_vault::{PasswordRules, PhraseRules, generate_password, generate_phra
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::access::{explain, rng};
+use super::access::explain;
 use crate::command::agent::raw_value;
 use crate::exit::{CommandResult, Exit};
+use crate::os_rng;
 
 /// Make a password, or a phrase of words, and print it. Needs no vault and keeps nothing.
 #[derive(Debug, Args)]
@@ -66,7 +67,7 @@ fn make(args: &GenerateArgs) -> Result<SecretString, durward_vault::Error> {
     if args.phrase {
         let rules =
             PhraseRules { words: args.words, separator: args.separator.clone(), capitalize: args.capitalize };
-        return generate_phrase(&rules, &mut rng());
+        return generate_phrase(&rules, &mut os_rng());
     }
     let rules = PasswordRules {
         length: args.length,
@@ -76,5 +77,5 @@ fn make(args: &GenerateArgs) -> Result<SecretString, durward_vault::Error> {
         symbols: !args.no_symbols,
         no_ambiguous: args.no_ambiguous,
     };
-    generate_password(&rules, &mut rng())
+    generate_password(&rules, &mut os_rng())
 }

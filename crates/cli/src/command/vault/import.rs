@@ -81,7 +81,7 @@ fn import(args: &ImportArgs) -> CommandResult {
         OnDuplicate::Add => Duplicates::Add,
     };
     let report = access::edit(&vault, Some(password), |items| {
-        import.apply(items, duplicates, &mut access::rng(), access::now())
+        import.apply(items, duplicates, &mut crate::os_rng(), access::now())
     })?;
     terminal::note(&format!(
         "Imported {}. {} still holds the passwords unencrypted: delete it.",
@@ -99,7 +99,7 @@ fn taken(report: &ImportReport, duplicates: OnDuplicate) -> usize {
 
 fn answer(args: &ImportArgs, report: &ImportReport, applied: bool) -> std::process::ExitCode {
     if args.common.json {
-        terminal::out(&json!({ "success": true, "applied": applied, "report": report }).to_string());
+        terminal::json(&json!({ "success": true, "applied": applied, "report": report }));
     }
     Exit::success()
 }

@@ -38,7 +38,7 @@ fn make(args: &InitArgs) -> CommandResult {
     let password = prompt::new_password("Choose the vault password: ", args.passwords.given()?, twins)?;
     prompt::spinning("making the vault", || vault.create(&password)).map_err(explain)?;
     if args.common.json {
-        terminal::out(&json!({ "success": true, "vault": vault.describe() }).to_string());
+        terminal::json(&json!({ "success": true, "vault": vault.describe() }));
     } else {
         terminal::note(&format!("Made the vault {}.", vault.path().display()));
         terminal::note("Add to it with `durward vault add NAME`.");

@@ -60,7 +60,7 @@ fn contains(item: &ItemSummary, text: &str) -> bool {
 
 fn print(items: &[ItemSummary], json: bool) {
     if json {
-        terminal::out(&json!({ "success": true, "items": items }).to_string());
+        terminal::json(&json!({ "success": true, "items": items }));
     } else if items.is_empty() {
         terminal::note("No items.");
     } else {

@@ -40,7 +40,7 @@ fn passwd(args: &PasswdArgs) -> CommandResult {
     let new = prompt::new_password("Choose the new vault password: ", args.new.given()?, TWINS)?;
     prompt::spinning("encrypting the vault", || vault.change_password(&old, &new)).map_err(explain)?;
     if args.common.json {
-        terminal::out(&json!({ "success": true }).to_string());
+        terminal::json(&json!({ "success": true }));
     } else {
         terminal::note("The vault has the new password. Copies made elsewhere keep the old one.");
     }

@@ -45,7 +45,7 @@ fn remove(args: &RemoveArgs) -> CommandResult {
     }
     access::edit(&vault, Some(password), |items| items.remove(&item.id).map(drop))?;
     if args.common.json {
-        terminal::out(&json!({ "success": true, "item": item }).to_string());
+        terminal::json(&json!({ "success": true, "item": item }));
     } else {
         terminal::note(&format!("Removed {name}."));
     }

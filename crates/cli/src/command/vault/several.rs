@@ -132,7 +132,7 @@ fn use_or_list(args: &UseArgs) -> CommandResult {
         list.push(Listed { in_use: name == registry.in_use(), info });
     }
     if args.json {
-        terminal::out(&json!({ "success": true, "vaults": list }).to_string());
+        terminal::json(&json!({ "success": true, "vaults": list }));
     } else {
         terminal::table(&["USE", "NAME", "PROVIDER", "LOCATION"], list.iter().map(row));
     }
@@ -258,7 +258,7 @@ pub(super) fn disconnect(args: &DisconnectArgs) -> CommandResult {
 
 fn done(json: bool, name: &str, text: &str) {
     if json {
-        terminal::out(&json!({ "success": true, "vault": name }).to_string());
+        terminal::json(&json!({ "success": true, "vault": name }));
     } else {
         terminal::note(text);
     }
@@ -273,7 +273,7 @@ pub(super) fn path(args: &PathArgs) -> CommandResult {
             "backup": vault.backup_path().display().to_string(),
             "exists": vault.exists(),
         });
-        terminal::out(&answer.to_string());
+        terminal::json(&answer);
     } else {
         terminal::out(&vault.path().display().to_string());
     }
