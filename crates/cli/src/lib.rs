@@ -14,6 +14,7 @@ mod logging;
 mod notify;
 mod paths;
 mod prompt;
+mod quiet;
 mod rest_key;
 mod suggest;
 mod terminal;
@@ -31,5 +32,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };
-    exit::report(command::run(cli))
+    let code = exit::report(command::run(cli));
+    quiet::end();
+    code
 }
