@@ -15,6 +15,7 @@ mod notify;
 mod paths;
 mod programs;
 mod prompt;
+mod quiet;
 mod rest_key;
 mod secret_arg;
 mod suggest;
@@ -40,5 +41,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };
-    exit::report(command::run(cli))
+    let code = exit::report(command::run(cli));
+    quiet::end();
+    code
 }

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
 use crate::exit::{CliError, Exit};
-use crate::terminal;
+use crate::{quiet, terminal};
 
 /// Longest secret that is read from stdin, a file or a variable, in bytes: the longest text of an item.
 const MAX_SECRET_BYTES: u64 = 256 * 1024;
@@ -124,32 +124,29 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<bool, CliError> {
 
 /// A line, shown while it is typed. Only after [`terminal::interactive`].
 pub(crate) fn line(question: &str) -> Result<String, CliError> {
-    let mut stderr = anstream::stderr();
-    let _ = write!(stderr, "{question}");
-    let _ = stderr.flush();
-    let mut text = String::new();
-    match std::io::stdin().lock().take(MAX_SECRET_BYTES).read_line(&mut text) {
-        Ok(0) => Err(cancelled()),
-        Ok(_) => Ok(without_line_end(&text).to_owned()),
-        Err(error) => Err(unreadable("the terminal", &error)),
-    }
+    quiet::in_sight(|| {
+        let mut stderr = anstream::stderr();
+        let _ = write!(stderr, "{question}");
+        let _ = stderr.flush();
+        let mut text = String::new();
+        match std::io::stdin().lock().take(MAX_SECRET_BYTES).read_line(&mut text) {
+            Ok(0) => Err(cancelled()),
+            Ok(_) => Ok(without_line_end(&text).to_owned()),
+            Err(error) => Err(unreadable("the terminal", &error)),
+        }
+    })
 }
 
-/// A line typed on the process's terminal without showing it.
+/// A line typed on the process's terminal without showing it. From here on nothing that is typed is shown, until a
+/// question in sight or the end.
 pub(crate) fn hidden(question: &str) -> Result<SecretString, CliError> {
-    // The library raises SIGINT for Ctrl-C before it gives the terminal its echo back: held off until then.
-    let held = Interrupts::hold();
-    match rpassword::prompt_password(question) {
-        Ok(text) => {
-            held.release();
-            Ok(SecretString::new(text))
-        }
-        Err(error) => Err(match error.kind() {
+    quiet::read(|| rpassword::prompt_password(question)).map(SecretString::new).map_err(|error| {
+        match error.kind() {
             std::io::ErrorKind::Interrupted => CliError::new(Exit::Interrupted, "interrupted", "interrupted"),
             std::io::ErrorKind::UnexpectedEof => cancelled(),
             _ => unreadable("the terminal", &error),
-        }),
-    }
+        }
+    })
 }
 
 /// Fails at once when nobody can be asked, and names what a script says instead.
@@ -239,41 +236,6 @@ fn unreadable(what: &str, error: &std::io::Error) -> CliError {
 fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
-}
-
-/// SIGINT held off in this thread.
-struct Interrupts {
-    #[cfg(unix)]
-    was_held: bool,
-}
-
-impl Interrupts {
-    #[cfg(unix)]
-    fn hold() -> Self {
-        use nix::sys::signal::{SigSet, Signal};
-        let was_held = SigSet::thread_get_mask().is_ok_and(|mask| mask.contains(Signal::SIGINT));
-        let _ = interrupt_only().thread_block();
-        Self { was_held }
-    }
-
-    #[cfg(not(unix))]
-    fn hold() -> Self {
-        Self {}
-    }
-
-    fn release(self) {
-        #[cfg(unix)]
-        if !self.was_held {
-            let _ = interrupt_only().thread_unblock();
-        }
-    }
-}
-
-#[cfg(unix)]
-fn interrupt_only() -> nix::sys::signal::SigSet {
-    let mut set = nix::sys::signal::SigSet::empty();
-    set.add(nix::sys::signal::Signal::SIGINT);
-    set
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Carries actions out: one call of the control plane each, and what came of it as an event.
 
 use durward_broker::approval::{Decision, Notice};
-use durward_protocol::{ErrorCode, SecretString};
+use durward_protocol::{ErrorCode, Scope, SecretString};
 use durward_server::control::api;
 use serde_json::{Value, json};
 
-use super::event::{Action, Event, RequestKey};
+use super::event::{Action, Event, OnDevice, RequestKey};
 use super::known::Known;
 use super::{devices, words};
 use crate::command::device::device_id;
@@ -35,14 +35,12 @@ pub(crate) async fn perform(control: &Control, action: Action) -> Option<Event> 
             Err(Failure::NotRunning) => Event::Gone,
             Err(failure) => Event::NoLists(text_of(failure)),
         },
-        Action::ListSessions => match control.get::<api::Sessions>("/sessions").await {
-            Ok(list) => Event::Sessions(list.sessions),
-            Err(failure) => failed(failure),
-        },
-        Action::ListGrants => match control.get::<api::Grants>("/grants").await {
-            Ok(list) => Event::Grants(list.grants),
-            Err(failure) => failed(failure),
-        },
+        Action::ListSessions => {
+            asked(control.get::<api::Sessions>("/sessions").await, |list| Event::Sessions(list.sessions))
+        }
+        Action::ListGrants => {
+            asked(control.get::<api::Grants>("/grants").await, |list| Event::Grants(list.grants))
+        }
         Action::ReadAudit { after } => match audit(control, after).await {
             Ok(page) => Event::Audit(page.records),
             Err(failure) => Event::NoAudit(text_of(failure)),
@@ -53,29 +51,15 @@ pub(crate) async fn perform(control: &Control, action: Action) -> Option<Event> 
         },
         Action::AcceptSuggestion { id } => {
             let path = format!("/policy/suggestions/{id}/accept");
-            match control.post::<api::SuggestionAccepted>(&path, SecretBody::default()).await {
-                Ok(accepted) => Event::Done(words::accepted(&accepted)),
-                Err(failure) => failed(failure),
-            }
+            let written = control.post::<api::SuggestionAccepted>(&path, SecretBody::default()).await;
+            asked(written, |accepted| Event::Done(words::accepted(&accepted)))
         }
         Action::EnterCode { number, code, scope, apply_rules, runs_on } => {
-            let mut body = SecretBody::default()
+            let body = SecretBody::default()
                 .set("number", number)
                 .set("apply_rules", apply_rules)
                 .secret("code", &code);
-            if let Some(scope) = scope {
-                body = body.set("scope", scope.as_str());
-            }
-            if let Some(on) = runs_on {
-                match device_id(control, &on.device).await {
-                    Ok(id) => body = body.set("runs_on", id).set("device_may_answer", on.may_answer),
-                    Err(error) => return Some(Event::Failed(error.message)),
-                }
-            }
-            match control.post::<api::Paired>("/pairings/enter", body).await {
-                Ok(paired) => Event::Paired(Box::new(paired.session)),
-                Err(failure) => failed(failure),
-            }
+            enter_code(control, body, scope, runs_on).await
         }
         Action::RefusePairing { number } => {
             done(control, "/pairings/refuse", json!({ "number": number }), "Pairing refused.").await
@@ -118,16 +102,43 @@ pub(crate) async fn perform(control: &Control, action: Action) -> Option<Event> 
         }
         Action::Device(action) => devices::perform(control, action).await,
         Action::ReadPolicy => {
-            match control.post::<api::PolicyStatus>("/policy/reload", SecretBody::default()).await {
-                Ok(policy) => Event::Done(match policy.rules.len() {
+            let read = control.post::<api::PolicyStatus>("/policy/reload", SecretBody::default()).await;
+            asked(read, |policy| {
+                Event::Done(match policy.rules.len() {
                     1 => "The policy was read anew: 1 rule.".into(),
                     rules => format!("The policy was read anew: {rules} rules."),
-                }),
-                Err(failure) => failed(failure),
-            }
+                })
+            })
         }
         Action::Lock => done(control, "/vault/lock", json!({}), "Vault locked.").await,
     })
+}
+
+/// What an answer means, or why there is none.
+fn asked<T>(answer: Result<T, Failure>, make: impl FnOnce(T) -> Event) -> Event {
+    match answer {
+        Ok(answer) => make(answer),
+        Err(failure) => failed(failure),
+    }
+}
+
+async fn enter_code(
+    control: &Control,
+    mut body: SecretBody,
+    scope: Option<Scope>,
+    runs_on: Option<OnDevice>,
+) -> Event {
+    if let Some(scope) = scope {
+        body = body.set("scope", scope.as_str());
+    }
+    if let Some(on) = runs_on {
+        match device_id(control, &on.device).await {
+            Ok(id) => body = body.set("runs_on", id).set("device_may_answer", on.may_answer),
+            Err(error) => return Event::Failed(error.message),
+        }
+    }
+    let paired = control.post::<api::Paired>("/pairings/enter", body).await;
+    asked(paired, |paired| Event::Paired(Box::new(paired.session)))
 }
 
 async fn decide(

@@ -9,6 +9,8 @@ pub(crate) mod devices;
 pub(crate) mod event;
 pub(crate) mod known;
 mod plain;
+#[cfg(test)]
+pub(crate) mod samples;
 pub(crate) mod words;
 
 use std::time::Duration;
@@ -36,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) bell: bool,
     /// Whether leaving stops the server too.
     pub(crate) owns_server: bool,
+    /// What the full screen says first.
+    pub(crate) first_said: Option<String>,
     /// On which device agents run whose codes are typed here, unless the owner says otherwise with the code.
     pub(crate) runs_on: Option<OnDevice>,
 }

@@ -10,6 +10,9 @@ mod output;
 mod parse;
 mod password;
 mod prompt;
+#[expect(dead_code, reason = "nobody is handed the terminal here")]
+#[path = "../quiet.rs"]
+mod quiet;
 mod spec;
 mod spinner;
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Parsed::Run(invocation) => {
             let context = Context::new(invocation);
             let response = command::run(&context).unwrap_or_else(Response::from);
+            quiet::end();
             output::finish(&context, &response)
         }
     }

@@ -5,18 +5,31 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use durward_bitwarden::{Error, Result};
 use secrecy::SecretString;
 
+use crate::quiet;
+
+/// As shells say it of a program that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
 /// Asks for a line. Without a terminal the line is read from standard input as it comes.
 pub(crate) fn line(question: &str) -> Result<String> {
-    ask(question, "");
-    read_line()
+    quiet::in_sight(|| {
+        ask(question, "");
+        read_line()
+    })
 }
 
-/// Asks for a secret; what is typed is not shown.
+/// Asks for a secret; what is typed is not shown, until a question in sight or the end.
 pub(crate) fn secret(question: &str) -> Result<SecretString> {
     if std::io::stdin().is_terminal() {
         ask(question, "[input is hidden] ");
-        let typed = rpassword::read_password().map_err(|e| failed(&e))?;
-        return Ok(SecretString::from(typed));
+        return match quiet::read(rpassword::read_password) {
+            Ok(typed) => Ok(SecretString::from(typed)),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                quiet::end();
+                std::process::exit(INTERRUPTED)
+            }
+            Err(error) => Err(failed(&error)),
+        };
     }
     ask(question, "");
     read_line().map(SecretString::from)

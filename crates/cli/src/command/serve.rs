@@ -102,7 +102,7 @@ pub(crate) struct UpArgs {
 /// after the other.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  durward approve\n  durward approve --plain\n  durward approve --runs-on tablet\n  printf '12-847293\\ny\\n' | durward approve"
+    after_help = "Examples:\n  durward approve\n  durward approve --plain\n  durward approve --runs-on tablet"
 )]
 pub(crate) struct ApproveArgs {
     /// After an approval keep the vault open for so long, instead of for that retrieval only.
@@ -146,15 +146,20 @@ pub(crate) fn up(args: UpArgs) -> CommandResult {
     let runtime = runtime()?;
     runtime.block_on(async move {
         if control.is_running().await {
-            terminal::note("An approver runs already; attached to it. Its server goes on when you quit.");
-            return approver::run(&control, &options(&paths, &args.approve, false)?).await;
+            return attached(&control, options(&paths, &args.approve, false)?).await;
         }
         let options = options(&paths, &args.approve, true)?;
         logging::start(&LogArgs::default(), "warn")?;
-        welcome(&paths);
+        // The full screen says all of this on itself; what was printed before it would be seen after it.
+        let says_so_itself = options.full_screen();
+        if !says_so_itself {
+            welcome(&paths);
+        }
         let running = start(&paths, &args.listen).await?;
-        terminal::note(&format!("The approver listens on http://{}. Ctrl-C stops it.", running.listen));
-        warn_without_vault(&paths);
+        if !says_so_itself {
+            terminal::note(&format!("The approver listens on http://{}. Ctrl-C stops it.", running.listen));
+            warn_without_vault(&paths);
+        }
         let result = tokio::select! {
             result = approver::run(&control, &options) => result,
             () = terminated() => Ok(ExitCode::SUCCESS),
@@ -166,6 +171,17 @@ pub(crate) fn up(args: UpArgs) -> CommandResult {
             other => other,
         }
     })
+}
+
+/// At an approver that runs already, and says so where it is read.
+async fn attached(control: &Control, mut options: approver::Options) -> CommandResult {
+    let said = "An approver runs already; attached to it. Its server goes on when you quit.";
+    if options.full_screen() {
+        options.first_said = Some(said.to_owned());
+    } else {
+        terminal::note(said);
+    }
+    approver::run(control, &options).await
 }
 
 pub(crate) fn serve(args: ServeArgs) -> CommandResult {
@@ -190,7 +206,13 @@ pub(crate) fn approve(args: ApproveArgs) -> CommandResult {
     let paths = Paths::discover()?;
     let control = Control::at(paths.control_socket());
     let options = options(&paths, &args, false)?;
-    runtime()?.block_on(async move { approver::run(&control, &options).await })
+    runtime()?.block_on(async move {
+        tokio::select! {
+            result = approver::run(&control, &options) => result,
+            // The echo comes on again. The full screen does it by itself.
+            () = terminated(), if !options.full_screen() => Ok(ExitCode::SUCCESS),
+        }
+    })
 }
 
 pub(crate) fn down(args: DownArgs) -> CommandResult {
@@ -372,6 +394,7 @@ fn options(paths: &Paths, args: &ApproveArgs, owns_server: bool) -> Result<appro
         ascii: args.ascii,
         bell: file.notify.bell != Some(false),
         owns_server,
+        first_said: None,
         runs_on: args.runs_on.said(),
     })
 }

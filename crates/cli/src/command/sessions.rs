@@ -384,8 +384,11 @@ fn pairings_table(list: &api::Pairings) -> String {
             state.push_str("; would replace a live session");
         }
         if !p.rules.is_empty() {
-            let count = p.rules.len();
-            let _ = write!(state, "; {count} rules name it: enter with --apply-rules to let them count");
+            let rules = match p.rules.len() {
+                1 => "1 rule names it".to_owned(),
+                count => format!("{count} rules name it"),
+            };
+            let _ = write!(state, "; {rules}: enter with --apply-rules to let them count");
         }
         let name = harmless(p.agent_name.as_str());
         table.add_row([p.number.to_string(), p.agent_id.to_string(), name, approver::scope(&p.scope), state]);

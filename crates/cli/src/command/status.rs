@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use durward_protocol::{ErrorCode, SecretString};
 use durward_server::control::api;
 
 use super::owner::{OutputArgs, parse_seconds, print, with_control};
-use crate::control::SecretBody;
+use crate::control::{Control, Failure, SecretBody};
 use crate::exit::CommandResult;
 use crate::prompt::{self, PasswordArgs};
 use crate::{approver, terminal};
@@ -79,15 +80,30 @@ pub(crate) struct UnlockArgs {
 pub(crate) fn unlock(args: UnlockArgs) -> CommandResult {
     with_control(args.output, |control| async move {
         if !control.is_running().await {
-            return Err(crate::control::Failure::NotRunning.into());
+            return Err(Failure::NotRunning.into());
         }
-        let password = prompt::password("Vault password: ", &args.password)?;
-        let spinner = approver::spinner(terminal::interactive(), "Opening the vault");
-        let body = SecretBody::default().secret("password", &password).set("seconds", args.seconds);
-        let result = control.post::<api::VaultStatus>("/vault/unlock", body).await;
-        spinner.finish_and_clear();
-        print(args.output, &result?, vault)
+        // A person may try three times, a script once.
+        let mut left = if args.password.is_given() { 1 } else { prompt::ATTEMPTS };
+        let status = loop {
+            let password = prompt::password("Vault password: ", &args.password)?;
+            left -= 1;
+            match open(&control, &password, args.seconds).await {
+                Err(Failure::Refused(refusal)) if left > 0 && refusal.is(ErrorCode::WrongPassword) => {
+                    terminal::note("Wrong vault password.");
+                }
+                result => break result?,
+            }
+        };
+        print(args.output, &status, vault)
     })
+}
+
+async fn open(control: &Control, password: &SecretString, seconds: u64) -> Result<api::VaultStatus, Failure> {
+    let spinner = approver::spinner(terminal::interactive(), "Opening the vault");
+    let body = SecretBody::default().secret("password", password).set("seconds", seconds);
+    let result = control.post::<api::VaultStatus>("/vault/unlock", body).await;
+    spinner.finish_and_clear();
+    result
 }
 
 /// Lock the vault now.

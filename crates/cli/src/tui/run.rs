@@ -49,6 +49,7 @@ pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
     if let Some(away) = status.away {
         update(&mut state, Event::Away(away));
     }
+    state.message = options.first_said.clone();
     let tty = Tty::take().map_err(|error| {
         CliError::new(Exit::Other, "terminal", format!("the terminal cannot be used: {error}"))
             .hint("`--plain` asks line by line")

@@ -63,6 +63,71 @@ fn pairing_and_releasing_fewer_fields_than_were_asked_for() {
 }
 
 #[test]
+fn a_code_typed_at_a_request_makes_no_grant_and_a_standing_yes_is_confirmed() {
+    let (home, agent, other) = (Home::with_vault(), Home::empty(), Home::empty());
+    let daemon = home.serve();
+    let unlocked = home.run_with(&["unlock", "--password-stdin"], VAULT_PASSWORD);
+    assert_eq!(unlocked.code, 0, "{unlocked:?}");
+    let screen = Tmux::durward(&home, "tmux", &["approve"]);
+    let asking = paired_and_asking(&home, &agent, &daemon.url());
+    screen.wait("Domain   example.com");
+    let pairing = ask(&other, &daemon.url());
+    let code = pairing.code();
+    screen.wait("Waiting 2 of 2");
+    screen.type_text("724716");
+    screen.press(&["Enter"]);
+    screen.wait("Y releases what is ticked");
+    screen.type_text("4");
+    let shown = screen.wait("A pairing waits: press Left, then Up first to type its code.");
+    assert!(shown.contains("[1 once]"), "{shown}");
+    screen.press(&["Left", "Up"]);
+    screen.wait("Type the six digits");
+    screen.type_text("abc");
+    screen.type_text(digits(&code));
+    screen.press(&["Enter"]);
+    screen.wait("same five words");
+    screen.press(&["Enter"]);
+    home.wait_requests(2);
+    screen.wait("Domain   example.com");
+    screen.press(&["3"]);
+    screen.wait("[3 session]");
+    screen.answer("y", "Without asking");
+    screen.press(&["Enter"]);
+    screen.wait("Nothing was done; the request keeps waiting.");
+    assert_eq!(home.json(&["grants"])["grants"].as_array().map(Vec::len), Some(0));
+    screen.answer("y", "Without asking");
+    screen.answer("y", "Released: username, password.");
+    assert_eq!(home.json(&["grants"])["grants"].as_array().map(Vec::len), Some(1));
+    drop((asking, pairing));
+}
+
+#[test]
+fn the_first_screen_shows_the_first_steps_and_a_second_one_where_it_is() {
+    let home = Home::empty();
+    let screen = Tmux::durward(&home, "tmux", &["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+    let shown = screen.wait("durward vault init");
+    let url = home.json(&["status"])["listen"].as_str().unwrap().to_owned();
+    assert!(shown.contains(&format!("They reach it at {url}")), "{shown}");
+    let shown = shown.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        shown.contains(&format!("durward request example.com --reason \"Try it\" --approver {url}")),
+        "{shown}"
+    );
+    let second = Tmux::durward(&home, "tmux2", &["up"]);
+    second.wait("An approver runs already; attached to it.");
+    screen.resize("40", "20");
+    screen.wait("5. Answer what it asks: Y or N.");
+    screen.press(&["c"]);
+    screen.wait("Close pairing?");
+    screen.press(&["y"]);
+    screen.wait("! Pairing is closed");
+    screen.press(&["q"]);
+    screen.wait("N, Enter");
+    screen.press(&["Enter"]);
+    screen.wait("Nothing was done.");
+}
+
+#[test]
 fn denying_with_words_for_the_agent() {
     let (home, agent) = (Home::with_vault(), Home::empty());
     let daemon = home.serve();

@@ -92,6 +92,125 @@ fn passwords_and_codes_are_asked_for_on_a_terminal() {
     asking.exp_string(PASSWORD).unwrap();
 }
 
+/// A shell line on a terminal that echoes, as a person's does; `$DURWARD` is the program.
+fn in_a_shell(home: &Home, line: &str) -> PtySession {
+    use std::process::{Command, Stdio};
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("stty echo; {line}")])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    command.env("DURWARD", env!("CARGO_BIN_EXE_durward")).env("DURWARD_HOME", home.folder());
+    command.env("TERM", "xterm").stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    spawn_command(command, Some(PATIENCE_MS)).unwrap()
+}
+
+/// What comes after it: the modes of the terminal, and what a shell behind it would read.
+const AFTER: &str = r#"echo "code $?"; stty -a; echo modes; IFS= read -r line; echo "shell read <$line>""#;
+
+fn given_back(shell: &mut PtySession, code: &str, typed: &str) {
+    let shown = shell.exp_string(code).unwrap();
+    assert!(!shown.contains(typed), "typed ahead, and shown: {shown:?}");
+    let modes = shell.exp_string("modes").unwrap();
+    assert!(modes.contains(" echo ") && !modes.contains("-icanon"), "{modes:?}");
+    shell.send_line("later").unwrap();
+    let rest = shell.exp_eof().unwrap();
+    assert!(rest.contains("shell read <later>") && !rest.contains(typed), "{rest:?}");
+}
+
+#[test]
+fn what_is_typed_ahead_of_a_password_is_neither_shown_nor_left_for_the_shell() {
+    use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
+    let home = Home::with_vault();
+    let daemon = home.serve();
+    let mut shell = in_a_shell(&home, &format!(r#""$DURWARD" unlock; {AFTER}"#));
+    shell.exp_string("Vault password: ").unwrap();
+    daemon.process.signal(SIGSTOP);
+    shell.send_line(VAULT_PASSWORD).unwrap();
+    shell.exp_string("Opening the vault").unwrap();
+    shell.send_line("typed-ahead").unwrap();
+    daemon.process.signal(SIGCONT);
+    given_back(&mut shell, "code 0", "typed-ahead");
+}
+
+#[test]
+fn a_signal_while_the_vault_is_opened_gives_the_terminal_back() {
+    use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
+    let home = Home::with_vault();
+    let daemon = home.serve();
+    let mut shell = in_a_shell(&home, &format!(r#"trap : INT; "$DURWARD" unlock; {AFTER}"#));
+    shell.exp_string("Vault password: ").unwrap();
+    daemon.process.signal(SIGSTOP);
+    shell.send_line(VAULT_PASSWORD).unwrap();
+    shell.exp_string("Opening the vault").unwrap();
+    shell.send_line("typed-ahead").unwrap();
+    shell.send_control('c').unwrap();
+    given_back(&mut shell, "code 130", "typed-ahead");
+    daemon.process.signal(SIGCONT);
+}
+
+#[test]
+fn unlock_may_be_tried_three_times() {
+    let home = Home::with_vault();
+    let _daemon = home.serve();
+    let mut unlock = on_a_terminal(&home, &["unlock", "--for", "5m"]);
+    for wrong in ["one", "two"] {
+        unlock.exp_string("Vault password: ").unwrap();
+        unlock.send_line(wrong).unwrap();
+        unlock.exp_string("Wrong vault password.").unwrap();
+    }
+    unlock.exp_string("Vault password: ").unwrap();
+    unlock.send_line(VAULT_PASSWORD).unwrap();
+    assert!(unlock.exp_eof().unwrap().contains("open until"));
+    home.run(&["lock"]);
+    let mut unlock = on_a_terminal(&home, &["unlock"]);
+    for _ in 0..3 {
+        unlock.exp_string("Vault password: ").unwrap();
+        unlock.send_line("wrong").unwrap();
+    }
+    let rest = unlock.exp_eof().unwrap();
+    assert!(rest.contains("error:") && !rest.contains("Vault password: "), "{rest:?}");
+}
+
+#[test]
+fn over_a_pipe_an_answer_that_came_before_its_question_is_none() {
+    let (home, agent) = (Home::with_vault(), Home::empty());
+    let daemon = home.serve();
+    let ask = ["request", "example.com", "--reason", "Book it", "--approver", &daemon.url()];
+    let asking = agent.start(&ask);
+    let code = asking.code();
+    home.wait_json(&["pairing"], |list| list["pairings"].get(0).cloned());
+    assert_eq!(home.enter(&code).code, 0);
+    home.wait_requests(1);
+    assert_eq!(home.run_with(&["unlock", "--password-stdin"], VAULT_PASSWORD).code, 0);
+    // It waits already when the yes comes.
+    home.put("answers", "y\n");
+    let answers = std::fs::File::open(home.path("answers")).unwrap();
+    let early = Home::start_with(home.command(&["approve"]).stdin(answers)).finish();
+    assert_eq!(early.code, 0, "{early:?}");
+    assert!(early.stdout.contains("Release it?") && !early.stdout.contains("Released"), "{early:?}");
+    assert!(early.stderr.contains("A line that came before its question was not taken."), "{early:?}");
+    // It comes when the yes is there already: nobody was asked when it was said.
+    assert_eq!(home.run(&["requests", "deny", "1"]).code, 0);
+    assert_eq!(asking.finish().code, 6);
+    let mut approver = home.approve();
+    approver.say("y\ny\n");
+    approver.stdout.wait_for("Waiting for agents.");
+    let asking = agent.start(&ask);
+    approver.stdout.wait_for("Release it?");
+    approver.say("n\n");
+    assert_eq!(asking.finish().code, 6);
+    approver.close_stdin();
+    assert!(!approver.finish().stdout.contains("Released"));
+    // And a program that answers what it sees goes on as before.
+    let mut approver = home.approve();
+    let asking = agent.start(&ask);
+    approver.stdout.wait_for("Release it?");
+    approver.say("y\n");
+    approver.stdout.wait_for("Released: ");
+    assert_eq!(asking.finish().code, 0);
+}
+
 #[test]
 fn hanging_up_reads_the_policy() {
     let home = Home::with_vault();

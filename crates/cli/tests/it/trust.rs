@@ -220,6 +220,7 @@ fn who_comes_back_hears_what_happened() {
     assert!(shown.contains("Book the flight"), "{shown}");
     let mut approver = home.approve();
     approver.stderr.wait_for("While you were away: 1 waiting since ");
+    approver.stdout.wait_for("Release it?");
     approver.say("n\n");
     assert_eq!(waiting.finish().code, 6);
     approver.close_stdin();

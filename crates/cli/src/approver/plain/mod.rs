@@ -11,17 +11,17 @@ mod view;
 
 use std::process::ExitCode;
 
-use durward_protocol::SecretString;
 use durward_server::control::api;
 
 use super::event::{Action, Event};
 use super::{Options, call, spinner, words};
 use crate::control::{Control, Events};
 use crate::exit::{CliError, CommandResult, Exit};
+use crate::interrupt::Interrupt;
 use crate::terminal;
 
 use input::Lines;
-use state::State;
+use state::{Asked, State};
 
 /// Shows what waits and asks, until the input ends, the owner quits or the approver stops.
 pub(super) async fn run(control: &Control, options: &Options) -> CommandResult {
@@ -32,12 +32,12 @@ pub(super) async fn run(control: &Control, options: &Options) -> CommandResult {
         terminal::note(&missed);
     }
     let mut events = control.events().await?;
-    let mut lines = Lines::start();
+    let mut interrupt = Interrupt::listen();
+    let mut lines = Lines::start()?;
     let mut state = State::new(options.keep_unlocked_seconds);
     let mut queue = vec![Event::Resync];
-    // Over a pipe the answers may be there before the questions: a line waits for its question.
-    let mut early: Option<SecretString> = None;
-    let mut ended = false;
+    // The question on the screen, as long as no line was taken for it.
+    let mut open: Option<Asked> = None;
     loop {
         for event in std::mem::take(&mut queue) {
             for action in update::update(&mut state, event) {
@@ -52,30 +52,30 @@ pub(super) async fn run(control: &Control, options: &Options) -> CommandResult {
         }
         lines.hide(state.wants_secret());
         if let Some(text) = view::prompt(&mut state) {
-            lines.forget_typed_ahead();
+            // A line that was there before its question does not answer it. The same question once more leaves what
+            // came after it the first time.
+            if open != state.asked {
+                let forgotten = lines.forget_early(|line| state.keeps(line))?;
+                if forgotten > 0 && !lines.is_terminal() {
+                    terminal::note("A line that came before its question was not taken.");
+                }
+                open.clone_from(&state.asked);
+            }
             if lines.is_terminal() { terminal::ask(&text) } else { terminal::out(text.trim_end()) }
         }
-        if let Some(line) = early.take_if(|line| state.takes(line)) {
-            queue.push(Event::Line(line));
-            continue;
+        let event = next(&mut events, &mut lines, &mut interrupt).await?;
+        if matches!(event, Event::Line(_)) {
+            open = None;
         }
-        if ended && early.is_none() {
-            queue.push(Event::InputEnded);
-            continue;
-        }
-        match next(&mut events, &mut lines, early.is_none() && !ended).await? {
-            Event::Line(line) if !lines.is_terminal() => early = Some(line),
-            Event::InputEnded => ended = true,
-            event => queue.push(event),
-        }
+        queue.push(event);
     }
 }
 
-async fn next(events: &mut Events, lines: &mut Lines, read_lines: bool) -> Result<Event, CliError> {
+async fn next(events: &mut Events, lines: &mut Lines, interrupt: &mut Interrupt) -> Result<Event, CliError> {
     tokio::select! {
         event = events.next() => Ok(call::heard(event)),
-        line = lines.next(), if read_lines => Ok(line.map_or(Event::InputEnded, Event::Line)),
-        _ = tokio::signal::ctrl_c() => {
+        line = lines.next() => Ok(line.map_or(Event::InputEnded, Event::Line)),
+        () = interrupt.typed() => {
             lines.hide(false);
             Err(CliError::new(Exit::Interrupted, "interrupted", "stopped; requests keep waiting"))
         }

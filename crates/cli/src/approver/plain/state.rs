@@ -65,17 +65,9 @@ impl State {
         }
     }
 
-    /// Whether there is a question that this line can be the answer to, or it needs none.
-    pub(super) fn takes(&self, line: &SecretString) -> bool {
-        match self.mode {
-            Mode::Queue => {
-                self.known.waiting_pairings().next().is_some()
-                    || self.known.waiting_requests().next().is_some()
-                    || is_command(line.expose_secret().trim())
-            }
-            Mode::Deciding { .. } => false,
-            Mode::Password { .. } | Mode::Item { .. } | Mode::Sessions(_) | Mode::Grants(_) => true,
-        }
+    /// Whether a line counts although it came before the question: it needs none.
+    pub(super) fn keeps(&self, line: &SecretString) -> bool {
+        matches!(self.mode, Mode::Queue) && is_command(line.expose_secret().trim())
     }
 
     /// Whether what is typed now must not be seen.

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
 use crate::exit::{CliError, Exit};
-use crate::prompt;
+use crate::{prompt, quiet};
 
 /// Longest line that is taken, in bytes.
 const MAX_LINE_BYTES: u64 = 4096;
@@ -40,15 +40,17 @@ impl Tty {
 
     /// Asks for a line.
     pub(super) fn line(&mut self, question: &str) -> Result<String, CliError> {
-        let _ = write!(self.output, "{question}");
-        let _ = self.output.flush();
-        let mut text = String::new();
-        match self.input.by_ref().take(MAX_LINE_BYTES).read_line(&mut text) {
-            Ok(0) => Err(prompt::cancelled()),
-            Ok(_) => Ok(text),
-            Err(error) => {
-                Err(CliError::new(Exit::Other, "no_terminal", format!("the terminal went away: {error}")))
+        quiet::in_sight(|| {
+            let _ = write!(self.output, "{question}");
+            let _ = self.output.flush();
+            let mut text = String::new();
+            match self.input.by_ref().take(MAX_LINE_BYTES).read_line(&mut text) {
+                Ok(0) => Err(prompt::cancelled()),
+                Ok(_) => Ok(text),
+                Err(error) => {
+                    Err(CliError::new(Exit::Other, "no_terminal", format!("the terminal went away: {error}")))
+                }
             }
-        }
+        })
     }
 }

@@ -85,7 +85,9 @@ fn text(explained: &Explanation, all: bool) -> String {
         PolicyVerdict::Ask => "Asks the owner",
         PolicyVerdict::Deny => "Denied",
     };
-    let mut lines = vec![format!("{verdict}: {}.", explained.why)];
+    let no_rule = explained.verdict == PolicyVerdict::Ask && explained.rule.is_none();
+    let why = if no_rule { "no rule matches" } else { &explained.why };
+    let mut lines = vec![format!("{verdict}: {why}.")];
     for rule in explained.rules.iter().filter(|rule| all || rule.role != RuleRole::NoMatch) {
         let role = match rule.role {
             RuleRole::Decides => "decides",

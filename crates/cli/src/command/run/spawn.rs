@@ -39,6 +39,8 @@ pub(super) async fn run(command: &[String], environment: Environment, masked: bo
     if masked {
         builder.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
+    // The terminal is the child's now.
+    crate::quiet::hand_over();
     // Before the child is there: it may signal us in its first moment.
     let signals =
         Signals::listen().map_err(|error| CliError::new(Exit::Other, "signals", error.to_string()))?;

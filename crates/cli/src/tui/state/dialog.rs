@@ -4,6 +4,7 @@ use durward_broker::approval::{Decision, ItemChoice, PairingView, RequestView, S
 use durward_protocol::device::api::IntroducedView;
 use durward_protocol::device::{DeviceId, DeviceName};
 use durward_protocol::{AgentId, GrantId, PairingNumber, SecretString, SessionId};
+use time::OffsetDateTime;
 
 use super::text::Text;
 
@@ -51,6 +52,16 @@ pub(crate) enum Dialog {
 /// What is about to be done.
 #[derive(Clone, Debug)]
 pub(crate) enum Confirm {
+    /// A yes after which the same goes out without asking; `since` it has been on the screen.
+    Standing {
+        request: Box<RequestView>,
+        decision: Decision,
+        since: OffsetDateTime,
+    },
+    /// Let agents pair, or no more.
+    SwitchPairing {
+        open: bool,
+    },
     Refuse {
         number: PairingNumber,
         agent: String,
@@ -99,6 +110,7 @@ impl Dialog {
             Self::Password { request, .. } | Self::Items { request, .. } | Self::Reason { request, .. } => {
                 Some(request)
             }
+            Self::Confirm(Confirm::Standing { request, .. }) => Some(request),
             _ => None,
         }
     }

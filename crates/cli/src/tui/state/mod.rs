@@ -8,7 +8,7 @@ mod text;
 
 use std::collections::HashSet;
 
-use durward_broker::approval::{GrantView, PairingView, PausedAgent, RequestView, SessionView, Suggestion};
+use durward_broker::approval::{GrantView, PairingView, PausedAgent, RequestView, SessionView};
 use time::{Duration, OffsetDateTime};
 
 pub(crate) use audit::{AuditLine, AuditLog, Before};
@@ -23,7 +23,7 @@ use crate::approver::known::Known;
 
 /// A decision counts only for what has been on the screen for so long: a key that was meant for the
 /// question before must not answer this one.
-const SETTLED_AFTER: Duration = Duration::milliseconds(500);
+pub(crate) const SETTLED_AFTER: Duration = Duration::milliseconds(500);
 
 /// Everything on, and behind, the screen.
 #[derive(Debug)]
@@ -48,12 +48,14 @@ pub(crate) struct State {
     pub(crate) dialog: Option<Dialog>,
     /// What happened last; gone with the next key.
     pub(crate) message: Option<String>,
+    /// When that was said.
+    pub(crate) said_at: OffsetDateTime,
     /// What happened while nobody looked; gone with the next key.
     pub(crate) away: Option<String>,
     /// Rules that were offered: once is enough.
     pub(crate) offered: HashSet<String>,
-    /// Offers that were not answered yet.
-    pub(crate) offers: Vec<Suggestion>,
+    /// The owner asked for one, and the list is on its way.
+    pub(crate) wants_offer: bool,
     /// Decisions on their way.
     pub(crate) deciding: Vec<RequestKey>,
     /// Which pairing's code is being checked with the agent.
@@ -142,9 +144,10 @@ impl State {
             audit_at: 0,
             dialog: None,
             message: None,
+            said_at: now,
             away: None,
             offered: HashSet::new(),
-            offers: Vec::new(),
+            wants_offer: false,
             deciding: Vec::new(),
             checking: None,
             refreshing: false,

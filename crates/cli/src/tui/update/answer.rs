@@ -1,19 +1,38 @@
 //! Answers: codes, approvals, and what comes back of them.
 
 use durward_broker::approval::{Decision, ItemChoice, PairingView, RequestView};
-use durward_protocol::{SecretString, TypedCode};
+use durward_protocol::{SecretString, TypedCode, Verdict};
+use durward_server::control::api::Decided;
 
-use super::super::state::{Dialog, Draft, State, Text};
+use super::super::state::{Confirm, Dialog, Draft, State, Text};
 use super::{moved_on, say};
 use crate::approver::event::{Action, RequestKey, key_of};
+use crate::approver::words;
+use crate::terminal::harmless;
+
+/// How a decision ended. Where nothing was in the item, that is said instead of an empty list.
+pub(super) fn ended(state: &State, key: RequestKey, decided: &Decided) -> String {
+    if decided.verdict != Verdict::Approved || !decided.fields.is_empty() {
+        return words::decided(decided);
+    }
+    let request = state.known.requests.iter().find(|request| key_of(request) == key);
+    match request.map(|request| &request.fields[..]) {
+        Some([field]) => format!("Released nothing: the item has no {}.", harmless(&field.to_string())),
+        _ => "Released nothing: the item has none of the fields.".into(),
+    }
+}
 
 /// Whether the question came onto the screen only just now; then the key is not taken, and it says so.
 pub(super) fn too_fast(state: &mut State) -> bool {
     let too_fast = !state.settled();
     if too_fast {
-        say(state, "This question has just come up. Read it, and press the key again.");
+        say_too_fast(state);
     }
     too_fast
+}
+
+pub(super) fn say_too_fast(state: &mut State) {
+    say(state, "This question has just come up. Read it, and press the key again.");
 }
 
 /// Tries the code that was typed.
@@ -57,6 +76,12 @@ pub(super) fn approve(state: &mut State, request: RequestView) -> Vec<Action> {
         let request = Box::new(request);
         let input = Text::secret();
         state.dialog = Some(Dialog::Password { request, decision, input, wrong: false, busy: false });
+        return Vec::new();
+    }
+    if draft.grant.is_some() {
+        // What follows without asking is read once more, as the password's box would have shown it.
+        let (request, since) = (Box::new(request), state.now);
+        state.dialog = Some(Dialog::Confirm(Confirm::Standing { request, decision, since }));
         return Vec::new();
     }
     decide(state, key_of(&request), decision, None)

@@ -4,7 +4,7 @@ use durward_broker::approval::{Decision, GrantSpec};
 use durward_protocol::{Domain, Limits, Scope, SecretString};
 
 use super::super::event::Key;
-use super::super::state::{Confirm, Dialog, Draft, State, Text, UNLOCK_CHOICES};
+use super::super::state::{Confirm, Dialog, Draft, SETTLED_AFTER, State, Text, UNLOCK_CHOICES};
 use super::{answer, devices, say};
 use crate::approver::devices::DeviceAction;
 use crate::approver::event::{Action, key_of};
@@ -18,14 +18,7 @@ pub(super) fn key(state: &mut State, key: Key) -> Vec<Action> {
     }
     if key == Key::Esc {
         if !matches!(dialog, Dialog::Help { .. } | Dialog::Over(_) | Dialog::Paired(_)) {
-            say(
-                state,
-                if dialog.request().is_some() {
-                    "Nothing was done; the request keeps waiting."
-                } else {
-                    "Nothing was done."
-                },
-            );
+            say(state, nothing_done(&dialog));
         }
         return Vec::new();
     }
@@ -81,7 +74,6 @@ fn other_key(state: &mut State, mut dialog: Dialog, key: Key) -> Vec<Action> {
             *choice = (*choice + UNLOCK_CHOICES.len() - 1) % UNLOCK_CHOICES.len();
         }
         (Dialog::Rule(suggestion), Key::Char('y' | 'Y' | 'n' | 'N')) => {
-            state.offers.retain(|offer| offer.id != suggestion.id);
             if matches!(key, Key::Char('y' | 'Y')) {
                 return vec![Action::AcceptSuggestion { id: suggestion.id.clone() }];
             }
@@ -89,11 +81,17 @@ fn other_key(state: &mut State, mut dialog: Dialog, key: Key) -> Vec<Action> {
             return Vec::new();
         }
         (Dialog::Rule(_), _) => {} // a rule is written on a yes and on nothing else
-        (Dialog::Confirm(_), Key::Char('n' | 'N')) => {
-            say(state, "Nothing was done.");
+        (Dialog::Confirm(_), Key::Enter | Key::Char('n' | 'N')) => {
+            say(state, nothing_done(&dialog));
             return Vec::new();
         }
-        (Dialog::Confirm(confirm), Key::Enter | Key::Char('y' | 'Y')) => return confirmed(confirm.clone()),
+        // The key that opened it, held down, is no second yes.
+        (Dialog::Confirm(Confirm::Standing { since, .. }), Key::Char('y' | 'Y'))
+            if state.now - *since < SETTLED_AFTER =>
+        {
+            answer::say_too_fast(state);
+        }
+        (Dialog::Confirm(confirm), Key::Char('y' | 'Y')) => return confirmed(state, confirm.clone()),
         (_, Key::Enter) => return entered(state, dialog),
         _ => {}
     }
@@ -101,8 +99,20 @@ fn other_key(state: &mut State, mut dialog: Dialog, key: Key) -> Vec<Action> {
     Vec::new()
 }
 
-fn confirmed(confirm: Confirm) -> Vec<Action> {
+fn nothing_done(dialog: &Dialog) -> &'static str {
+    if dialog.request().is_some() {
+        "Nothing was done; the request keeps waiting."
+    } else {
+        "Nothing was done."
+    }
+}
+
+fn confirmed(state: &mut State, confirm: Confirm) -> Vec<Action> {
     vec![match confirm {
+        Confirm::Standing { request, decision, .. } => {
+            return answer::decide(state, key_of(&request), decision, None);
+        }
+        Confirm::SwitchPairing { open } => Action::SwitchPairing { open },
         Confirm::Refuse { number, .. } => Action::RefusePairing { number },
         Confirm::Revoke { session_id, .. } => Action::Revoke { session_id },
         Confirm::Pause { agent_id } => Action::SwitchAgent { agent_id, pause: true },

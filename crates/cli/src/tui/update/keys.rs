@@ -6,13 +6,15 @@ use super::super::event::Key;
 use super::super::state::{Confirm, Dialog, Draft, SessionRow, State, Tab, Text, Waiting};
 use super::{answer, devices, say};
 use crate::approver::event::Action;
-use crate::approver::words::grant_terms;
+use crate::approver::words::{grant_terms, scope};
 use crate::terminal::harmless;
 
 /// Lines that PageUp and PageDown move a list.
 const PAGE: usize = 10;
 /// Lines that PageUp and PageDown move a reason: less than the smallest window of it shows.
 const REASON_PAGE: usize = 3;
+/// Lines that may follow the reason on a small screen, besides those of the scope.
+const REASON_MORE: usize = 32;
 
 /// One key.
 pub(super) fn key(state: &mut State, key: Key) -> Vec<Action> {
@@ -66,12 +68,16 @@ fn anywhere(state: &mut State, letter: char) -> Vec<Action> {
             Some(vault) if vault.exists => say(state, "This vault needs no password."),
             _ => say(state, "There is no vault yet: `durward vault init` in another terminal makes one."),
         },
-        'o' => match state.offers.first() {
-            Some(suggestion) => state.dialog = Some(Dialog::Rule(Box::new(suggestion.clone()))),
-            None => say(state, "No rule is offered. One is after the same approval several times in a row."),
-        },
+        // The list is read anew: what was offered before this screen began counts too.
+        'o' => {
+            state.wants_offer = true;
+            return vec![Action::Suggest];
+        }
         'l' => return vec![Action::Lock],
-        'c' => return vec![Action::SwitchPairing { open: state.known.pairing_open == Some(false) }],
+        'c' => {
+            let open = state.known.pairing_open == Some(false);
+            state.dialog = Some(Dialog::Confirm(Confirm::SwitchPairing { open }));
+        }
         'q' if state.options.owns_server => state.dialog = Some(Dialog::Confirm(Confirm::Quit)),
         'q' => return vec![Action::Quit],
         _ => {}
@@ -154,21 +160,35 @@ fn pairing_key(state: &mut State, key: Key) -> Option<Vec<Action>> {
             let agent = harmless(pairing.agent_name.as_str());
             state.dialog = Some(Dialog::Confirm(Confirm::Refuse { number: pairing.number, agent }));
         }
+        // A code goes on being typed: a letter that got into it leads nowhere else.
+        Key::Char(c) if c != '?' => {
+            say(state, "Only digits are typed here; N refuses, E narrows, Tab goes to another page.");
+        }
         _ => return None,
     }
     Some(Vec::new())
 }
 
+/// Digits that were meant for a code set no time: where the code belongs is said instead.
+fn code_belongs_elsewhere(state: &mut State) {
+    let way = if state.on_list { "Up" } else { "Left, then Up" };
+    say(
+        state,
+        format!("A pairing waits: press {way} first to type its code. Digits set no time until then."),
+    );
+}
+
 fn request_key(state: &mut State, key: Key) -> Option<Vec<Action>> {
     let Some(Waiting::Request(request)) = state.selected() else { return None };
     let request = request.clone();
+    let pairing_waits = state.known.waiting_pairings().next().is_some();
     let Draft::Request(draft) = &mut state.draft else { return None };
     let lines = draft.ticked.len() + request.choices.len();
     match key {
         Key::PageUp => draft.scroll = draft.scroll.saturating_sub(REASON_PAGE),
         Key::PageDown => {
             // One character is at most twelve columns wide when it is spelled out.
-            let most = request.reason.len();
+            let most = request.reason.len() + scope(&request.scope).len() + REASON_MORE;
             draft.scroll = (draft.scroll + REASON_PAGE).min(most);
         }
         Key::Up | Key::Down | Key::Home | Key::End => {
@@ -184,6 +204,7 @@ fn request_key(state: &mut State, key: Key) -> Option<Vec<Action>> {
             }
         }
         Key::Enter => say(state, "Y releases what is ticked, N denies."),
+        Key::Char('0'..='9' | '-') if pairing_waits => code_belongs_elsewhere(state),
         Key::Char('1') => draft.grant = None,
         Key::Char('2') => draft.grant = Some(GrantSpec::For { seconds: 900 }),
         Key::Char('3') => draft.grant = Some(GrantSpec::Session),

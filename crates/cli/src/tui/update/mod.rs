@@ -19,6 +19,9 @@ use crate::terminal::harmless;
 /// At most one ring in so long, however many agents ask.
 const BETWEEN_RINGS: Duration = Duration::seconds(2);
 
+/// How long what was said stays when a new question comes. With nothing new it stays until a key.
+const SAID_FOR: Duration = Duration::seconds(2);
+
 /// Takes one event; returns what to do, in order.
 pub(super) fn update(state: &mut State, event: Event) -> Vec<Action> {
     let actions = step(state, event);
@@ -79,7 +82,8 @@ fn step(state: &mut State, event: Event) -> Vec<Action> {
         }
         Event::Decided { request, decided } => {
             answer::over(state, request);
-            say(state, words::decided(&decided));
+            let ended = answer::ended(state, request, &decided);
+            say(state, ended);
             let mut actions = read_anew(state);
             actions.extend((decided.verdict == Verdict::Approved).then_some(Action::Suggest));
             actions
@@ -120,6 +124,7 @@ fn step(state: &mut State, event: Event) -> Vec<Action> {
 fn key_touched(state: &mut State, key: Key) -> Vec<Action> {
     state.message = None;
     state.away = None;
+    state.wants_offer = false;
     match key {
         Key::Ctrl('c') => {
             state.interrupted = true;
@@ -133,14 +138,25 @@ fn key_touched(state: &mut State, key: Key) -> Vec<Action> {
 
 pub(super) fn say(state: &mut State, text: impl Into<String>) {
     state.message = Some(text.into());
+    state.said_at = state.now;
 }
 
-/// Rules that would spare questions: said once, and open on a key until they are answered.
+/// Rules that would spare questions: said once, and open on a key as long as they are offered.
 fn offered(state: &mut State, list: Vec<Suggestion>) {
+    if std::mem::take(&mut state.wants_offer) {
+        match list.first() {
+            Some(_) if state.dialog.is_some() => {}
+            Some(suggestion) => {
+                state.offered.insert(suggestion.id.clone());
+                state.dialog = Some(Dialog::Rule(Box::new(suggestion.clone())));
+            }
+            None => say(state, "No rule is offered. One is after the same approval several times in a row."),
+        }
+        return;
+    }
     for suggestion in list {
         if state.offered.insert(suggestion.id.clone()) {
             say(state, format!("{} O offers a rule.", words::in_a_row(&suggestion)));
-            state.offers.push(suggestion);
         }
     }
 }
@@ -219,6 +235,10 @@ fn announce(state: &mut State, before: &Known) -> Option<Action> {
             format!("{} asks for {}.", harmless(request.agent_name.as_str()), request.domain)
         }
     };
+    // What was said long ago is not about this one.
+    if state.now - state.said_at > SAID_FOR {
+        state.message = None;
+    }
     if state.queue().len() > 1 && state.message.is_none() {
         say(state, text);
     }
@@ -276,5 +296,7 @@ pub(super) fn moved_on(state: &mut State) {
     reselect(state);
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,67 +1,15 @@
-use durward_broker::approval::{Decision, PairingView, RequestView};
-use durward_protocol::{
-    AgentId, AgentName, Domain, Field, Limits, PairingId, RequestId, SecretString, SessionId,
-};
-use durward_server::control::api::{Decided, VaultStatus};
-use time::macros::datetime;
-use time::{Duration, OffsetDateTime};
+use durward_broker::approval::{Decision, PairingView, RequestView, Suggestion};
+use durward_protocol::{AgentId, Domain, Field, RequestId, SecretString, SessionId};
+use durward_server::control::api::Decided;
 
+use super::testing::{START, later, press, type_text};
 use super::*;
-use crate::tui::state::{Draft, Settings};
-
-const START: OffsetDateTime = datetime!(2026-11-22 10:00 UTC);
-
-fn vault(open: bool) -> VaultStatus {
-    VaultStatus {
-        provider: "builtin".into(),
-        name: "default".into(),
-        location: "vault.age".into(),
-        exists: true,
-        needs_password: true,
-        open_until: open.then_some(datetime!(2026-11-22 12:00 UTC)),
-        problem: None,
-    }
-}
-
-fn pairing(number: u8) -> PairingView {
-    PairingView {
-        pairing_id: PairingId::from_bytes([number; 16]),
-        number: number.try_into().unwrap(),
-        agent_id: AgentId::parse("flight-booking-001").unwrap(),
-        agent_name: AgentName::parse("Flight Booking Agent").unwrap(),
-        scope: Limits::default(),
-        answered: false,
-        duplicate_claim: false,
-        replaces: None,
-        rules: Vec::new(),
-        expires_at: datetime!(2026-11-22 10:05 UTC),
-    }
-}
+use crate::approver::samples::{self, lists, pairing};
+use crate::tui::state::{Confirm, Draft, Settings, Tab};
 
 fn request(n: u8) -> RequestView {
-    RequestView {
-        session_id: SessionId::from_bytes([1; 16]),
-        request_id: RequestId::from_bytes([n; 16]),
-        agent_id: AgentId::parse("flight-booking-001").unwrap(),
-        agent_name: AgentName::parse("Flight Booking Agent").unwrap(),
-        fingerprint: "abacus abdomen abdominal abide abiding".into(),
-        domain: Domain::parse("example.com").unwrap(),
-        reason: "Book the flight".into(),
-        fields: vec![Field::Username, Field::Password, Field::Totp],
-        item_id: None,
-        scope: Limits::default(),
-        granted: false,
-        alike: 0,
-        approved_by: None,
-        deciding: false,
-        choices: Vec::new(),
-        created_at: START,
-        expires_at: datetime!(2026-11-22 10:10 UTC),
-    }
-}
-
-fn lists(pairings: Vec<PairingView>, requests: Vec<RequestView>, open: bool) -> Event {
-    Event::Lists(Box::new(Known { pairings, requests, vault: Some(vault(open)), ..Known::default() }))
+    let fields = vec![Field::Username, Field::Password, Field::Totp];
+    RequestView { fields, ..samples::request(n) }
 }
 
 /// With these lists on the screen for a second.
@@ -73,24 +21,6 @@ fn state(pairings: Vec<PairingView>, requests: Vec<RequestView>, open: bool) -> 
     state
 }
 
-fn later(state: &mut State) {
-    let now = state.now + Duration::SECOND;
-    update(state, Event::Clock(now));
-}
-
-fn press(state: &mut State, names: &[&str]) -> Vec<Action> {
-    let mut actions = Vec::new();
-    for name in names {
-        let key = Key::named(name).unwrap();
-        actions.extend(update(state, Event::Input(Input::Key(key))));
-    }
-    actions
-}
-
-fn type_text(state: &mut State, text: &str) -> Vec<Action> {
-    text.chars().flat_map(|c| update(state, Event::Input(Input::Key(Key::Char(c))))).collect()
-}
-
 fn decision(actions: &[Action]) -> &Decision {
     let [Action::Decide { decision, .. }] = actions else { panic!("{actions:?}") };
     decision
@@ -100,6 +30,8 @@ fn decision(actions: &[Action]) -> &Decision {
 fn yes_releases_the_ticked_fields_and_no_others() {
     let mut state = state(Vec::new(), vec![request(1)], true);
     press(&mut state, &["down", "down", "space", "2"]);
+    assert!(press(&mut state, &["y"]).is_empty(), "what follows without asking is read once more");
+    later(&mut state);
     let actions = press(&mut state, &["y"]);
     let Decision::Approve { grant, fields, .. } = decision(&actions) else { panic!("{actions:?}") };
     assert_eq!(fields.as_deref(), Some(&[Field::Username, Field::Password][..]));
@@ -283,12 +215,14 @@ fn revoking_pausing_and_quitting_ask_first() {
     assert!(press(&mut state, &["r", "x"]).is_empty());
     assert!(press(&mut state, &["n"]).is_empty() && state.dialog.is_none());
     assert!(matches!(&press(&mut state, &["r", "y"])[..], [Action::Revoke { .. }]));
-    assert!(matches!(&press(&mut state, &["p", "enter"])[..], [Action::SwitchAgent { pause: true, .. }]));
+    assert!(press(&mut state, &["p", "enter"]).is_empty() && state.dialog.is_none(), "Enter is no");
+    assert!(matches!(&press(&mut state, &["p", "y"])[..], [Action::SwitchAgent { pause: true, .. }]));
     assert!(
         matches!(&press(&mut state, &["q"])[..], [Action::Quit]),
         "the server goes on without the screen"
     );
     state.options.owns_server = true;
+    assert!(press(&mut state, &["q", "enter"]).is_empty() && state.dialog.is_none());
     assert!(press(&mut state, &["q"]).is_empty());
     assert!(matches!(&press(&mut state, &["y"])[..], [Action::Quit]));
     assert!(matches!(&press(&mut state, &["ctrl-c"])[..], [Action::Quit]));
@@ -359,13 +293,148 @@ fn a_rule_is_offered_once_and_written_on_a_yes_to_it_alone() {
     let mut other = suggestion();
     other.id = "fedcba9876543210".into();
     update(&mut state, Event::Suggestions(vec![suggestion(), other]));
-    assert_eq!(state.offers.len(), 2, "once each");
-    assert!(press(&mut state, &["o", "enter", "space"]).is_empty(), "only a yes is a yes");
+    assert_eq!(state.offered.len(), 2, "once each");
+    assert!(matches!(&press(&mut state, &["o"])[..], [Action::Suggest]), "read anew");
+    assert!(update(&mut state, Event::Suggestions(vec![suggestion()])).is_empty());
+    assert!(press(&mut state, &["enter", "space"]).is_empty(), "only a yes is a yes");
     let actions = press(&mut state, &["y"]);
     assert!(
         matches!(&actions[..], [Action::AcceptSuggestion { id }] if id == "0123456789abcdef"),
         "{actions:?}"
     );
-    assert!(press(&mut state, &["o", "esc", "o", "n", "o"]).is_empty());
-    assert!(state.offers.is_empty() && state.dialog.is_none());
+    for key in ["esc", "n"] {
+        press(&mut state, &["o"]);
+        update(&mut state, Event::Suggestions(vec![suggestion()]));
+        assert!(press(&mut state, &[key]).is_empty() && state.dialog.is_none(), "{key}");
+    }
+    press(&mut state, &["o"]);
+    update(&mut state, Event::Suggestions(Vec::new()));
+    assert!(state.message.as_deref().is_some_and(|said| said.contains("No rule is offered")));
+}
+
+#[test]
+fn a_rule_that_was_offered_before_the_screen_began_is_shown_on_a_key() {
+    let suggestion = Suggestion {
+        id: "0123456789abcdef".into(),
+        agent_id: AgentId::parse("flight-booking-001").unwrap(),
+        domain: Domain::parse("example.com").unwrap(),
+        fields: Field::default_set(),
+        approvals: 3,
+        session_id: SessionId::from_bytes([1; 16]),
+        rules: Vec::new(),
+    };
+    let mut state = state(Vec::new(), Vec::new(), true);
+    press(&mut state, &["o"]);
+    update(&mut state, Event::Suggestions(vec![suggestion]));
+    assert!(matches!(&state.dialog, Some(Dialog::Rule(_))), "{:?}", state.message);
+}
+
+#[test]
+fn digits_of_a_code_set_no_time_for_a_request() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    update(&mut state, lists(vec![pairing(12)], vec![request(1)], true));
+    later(&mut state);
+    assert!(type_text(&mut state, "724716").is_empty());
+    assert!(press(&mut state, &["enter"]).is_empty() && state.dialog.is_none(), "{:?}", state.dialog);
+    let Draft::Request(draft) = &state.draft else { panic!("the request keeps the keys") };
+    assert!(draft.grant.is_none(), "{:?}", draft.grant);
+    type_text(&mut state, "3");
+    assert!(
+        state.message.as_deref().is_some_and(|said| said.contains("A pairing waits: press Left, then Up"))
+    );
+    press(&mut state, &["left"]);
+    type_text(&mut state, "3");
+    assert!(state.message.as_deref().is_some_and(|said| said.contains("A pairing waits: press Up")));
+    let actions = press(&mut state, &["y"]);
+    let Decision::Approve { grant: None, .. } = decision(&actions) else { panic!("{actions:?}") };
+}
+
+#[test]
+fn what_goes_out_without_asking_is_confirmed_and_names_it_all() {
+    for keys in [&["2"][..], &["3"], &["4", "7", "enter"], &["5", "2", "h", "enter"]] {
+        let mut state = state(Vec::new(), vec![request(1)], true);
+        press(&mut state, keys);
+        assert!(press(&mut state, &["y", "y", "y"]).is_empty(), "{keys:?}: a key held down is one yes");
+        assert!(state.message.as_deref().is_some_and(|said| said.contains("just come up")));
+        assert!(matches!(&state.dialog, Some(Dialog::Confirm(Confirm::Standing { .. }))), "{keys:?}");
+        later(&mut state);
+        assert!(press(&mut state, &["enter"]).is_empty() && state.dialog.is_none(), "Enter is no");
+        press(&mut state, &["y"]);
+        later(&mut state);
+        let actions = press(&mut state, &["y"]);
+        let Decision::Approve { grant: Some(_), .. } = decision(&actions) else { panic!("{actions:?}") };
+    }
+}
+
+#[test]
+fn a_standing_yes_is_taken_back_when_its_request_is_over() {
+    let mut state = state(Vec::new(), vec![request(1), request(2)], true);
+    press(&mut state, &["3", "y"]);
+    update(&mut state, lists(Vec::new(), vec![request(2)], true));
+    later(&mut state);
+    assert!(matches!(state.dialog, Some(Dialog::Over(_))));
+    assert!(press(&mut state, &["y"]).is_empty());
+}
+
+#[test]
+fn letters_in_a_code_lead_nowhere() {
+    let mut state = state(vec![pairing(12)], Vec::new(), true);
+    assert!(type_text(&mut state, "abcdfghijklmopqrstuvwxyz111111ABCDFGHIJKLMOPQRSTUVWXYZ").is_empty());
+    assert_eq!((state.tab, state.dialog.is_none()), (Tab::Waiting, true));
+    let actions = press(&mut state, &["enter"]);
+    assert!(
+        matches!(&actions[..], [Action::EnterCode { code, .. }] if code.expose_secret() == "111111"),
+        "{actions:?}"
+    );
+    let mut state = self::state(vec![pairing(12)], Vec::new(), true);
+    press(&mut state, &["e"]);
+    assert!(matches!(state.dialog, Some(Dialog::Scope { .. })), "what acts asks");
+    press(&mut state, &["esc", "n"]);
+    assert!(matches!(state.dialog, Some(Dialog::Confirm(Confirm::Refuse { .. }))));
+}
+
+#[test]
+fn pairing_is_closed_and_opened_on_a_yes() {
+    let mut state = state(Vec::new(), Vec::new(), true);
+    for open in [false, true] {
+        state.known.pairing_open = Some(!open);
+        assert!(press(&mut state, &["c", "enter", "c", "n", "c"]).is_empty());
+        let actions = press(&mut state, &["y"]);
+        assert!(matches!(&actions[..], [Action::SwitchPairing { open: to }] if *to == open), "{actions:?}");
+    }
+}
+
+#[test]
+fn what_was_said_long_ago_is_not_said_under_a_new_question() {
+    let mut state = state(Vec::new(), vec![request(1)], true);
+    say(&mut state, "It gave up its request for example.com.");
+    update(&mut state, lists(Vec::new(), vec![request(1), request(2)], true));
+    assert!(state.message.as_deref().is_some_and(|said| said.contains("gave up")), "only just said");
+    for _ in 0..3 {
+        later(&mut state);
+    }
+    update(&mut state, lists(Vec::new(), vec![request(1), request(2), request(3)], true));
+    assert_eq!(state.message.as_deref(), Some("Flight Booking Agent asks for example.com."));
+    for _ in 0..3 {
+        later(&mut state);
+    }
+    update(&mut state, lists(Vec::new(), vec![request(4)], true));
+    assert_eq!(state.message, None);
+}
+
+#[test]
+fn nothing_released_is_said_as_that() {
+    let nothing = Decided { verdict: Verdict::Approved, fields: Vec::new() };
+    let mut one = request(1);
+    one.fields = vec![Field::Totp];
+    for (asked, said) in [
+        (one, "Released nothing: the item has no totp."),
+        (request(1), "Released nothing: the item has none of the fields."),
+    ] {
+        let mut state = state(Vec::new(), vec![asked], true);
+        press(&mut state, &["y"]);
+        let decided = nothing.clone();
+        update(&mut state, Event::Decided { request: key_of(&request(1)), decided });
+        assert_eq!(state.message.as_deref(), Some(said));
+    }
 }

@@ -127,7 +127,7 @@ fn list(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
         return;
     }
     let wide = inner.width >= WIDE;
-    let heading = row(["NAME", "KEY", "SEEN", "WAITING"], inner.width, wide);
+    let heading = row(paint, ["NAME", "KEY", "SEEN", "WAITING"], inner.width, wide);
     let list = paint::lines(buffer, inner, &[paint.line(format!("  {heading}"), Role::Faint)]);
     let details =
         state.selected_device().map(|device| details(paint, device, inner.width)).unwrap_or_default();
@@ -141,12 +141,12 @@ fn list(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
     paint::lines(buffer, below(list, height), &details);
 }
 
-fn row(cells: [&str; 4], room: u16, wide: bool) -> String {
+fn row(paint: &Paint<'_>, cells: [&str; 4], room: u16, wide: bool) -> String {
     let [name, key, seen, waiting] = cells;
     if wide {
-        aligned(name, &[(key, 22), (seen, 11), (waiting, 9)], room)
+        aligned(name, &[(key, 22), (seen, 11), (waiting, 9)], room, paint.look.ellipsis())
     } else {
-        aligned(name, &[(seen, 9), (waiting, 8)], room)
+        aligned(name, &[(seen, 9), (waiting, 8)], room, paint.look.ellipsis())
     }
 }
 
@@ -155,6 +155,7 @@ fn text(paint: &Paint<'_>, device: DeviceRow<'_>, room: u16, wide: bool) -> (Str
     match device {
         DeviceRow::This(this) => (
             row(
+                paint,
                 [
                     &format!("{name} {}", if wide { "(this device)" } else { "(this)" }),
                     &paint.text(&this.fingerprint),
@@ -170,11 +171,11 @@ fn text(paint: &Paint<'_>, device: DeviceRow<'_>, room: u16, wide: bool) -> (Str
             let seen = peer.last_seen.map_or_else(|| "never".into(), |at| paint.ago(at.get()));
             let waiting = if peer.outbox == 0 { String::new() } else { peer.outbox.to_string() };
             let role = if peer.reason.is_some() { Role::Warning } else { Role::Plain };
-            (row([&name, &paint.text(&peer.fingerprint), &seen, &waiting], room, wide), role)
+            (row(paint, [&name, &paint.text(&peer.fingerprint), &seen, &waiting], room, wide), role)
         }
         DeviceRow::Introduced(one) => {
             let name = format!("introduced: {name}");
-            (row([&name, &paint.text(&one.device.fingerprint), "", ""], room, wide), Role::Warning)
+            (row(paint, [&name, &paint.text(&one.device.fingerprint), "", ""], room, wide), Role::Warning)
         }
     }
 }

@@ -71,9 +71,9 @@ pub(super) fn sessions(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
     }
     let wide = inner.width >= WIDE;
     let heading = if wide {
-        columns(["AGENT", "LAST USED", "IDLES IN", "ENDS IN", "RELEASED"], inner.width)
+        columns(paint, ["AGENT", "LAST USED", "IDLES IN", "ENDS IN", "RELEASED"], inner.width)
     } else {
-        narrow(["AGENT", "IDLES IN", "RELEASED"], inner.width)
+        narrow(paint, ["AGENT", "IDLES IN", "RELEASED"], inner.width)
     };
     let list = paint::lines(buffer, inner, &[paint.line(format!("  {heading}"), Role::Faint)]);
     let details = 5.min(list.height / 2);
@@ -110,9 +110,9 @@ fn session_row(paint: &Paint<'_>, session: &SessionView, room: u16, wide: bool) 
     let idle = paint.left(session.idle_at.min(session.expires_at));
     if wide {
         let used = paint.ago(session.last_used_at);
-        columns([&name, &used, &idle, &paint.left(session.expires_at), &uses], room)
+        columns(paint, [&name, &used, &idle, &paint.left(session.expires_at), &uses], room)
     } else {
-        narrow([&name, &idle, &uses], room)
+        narrow(paint, [&name, &idle, &uses], room)
     }
 }
 
@@ -146,9 +146,9 @@ pub(super) fn grants(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
     }
     let wide = inner.width >= WIDE;
     let heading = if wide {
-        columns(["DOMAIN", "AGENT", "LEFT", "USED", ""], inner.width)
+        columns(paint, ["DOMAIN", "AGENT", "LEFT", "USED", ""], inner.width)
     } else {
-        narrow(["DOMAIN", "LEFT", "USED"], inner.width)
+        narrow(paint, ["DOMAIN", "LEFT", "USED"], inner.width)
     };
     let list = paint::lines(buffer, inner, &[paint.line(format!("  {heading}"), Role::Faint)]);
     let details = 4.min(list.height / 2);
@@ -157,9 +157,9 @@ pub(super) fn grants(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
         let Some(grant) = grants.get(at) else { break };
         let (domain, left, used) = (grant.domain.to_string(), left(paint, grant), grant.uses.to_string());
         let text = if wide {
-            columns([&domain, grant.agent_id.as_str(), &left, &used, ""], inner.width)
+            columns(paint, [&domain, grant.agent_id.as_str(), &left, &used, ""], inner.width)
         } else {
-            narrow([&domain, &left, &used], inner.width)
+            narrow(paint, [&domain, &left, &used], inner.width)
         };
         paint.row(buffer, rest(list, row), at == state.grants_at, &text, Role::Plain);
     }
@@ -185,13 +185,13 @@ fn left(paint: &Paint<'_>, grant: &GrantView) -> String {
 }
 
 /// Five columns, the first as wide as there is room.
-fn columns(cells: [&str; 5], room: u16) -> String {
+fn columns(paint: &Paint<'_>, cells: [&str; 5], room: u16) -> String {
     let [first, second, third, fourth, fifth] = cells;
-    aligned(first, &[(second, 18), (third, 11), (fourth, 11), (fifth, 9)], room)
+    aligned(first, &[(second, 18), (third, 11), (fourth, 11), (fifth, 9)], room, paint.look.ellipsis())
 }
 
 /// Three columns.
-fn narrow(cells: [&str; 3], room: u16) -> String {
+fn narrow(paint: &Paint<'_>, cells: [&str; 3], room: u16) -> String {
     let [first, second, third] = cells;
-    aligned(first, &[(second, 9), (third, 8)], room)
+    aligned(first, &[(second, 9), (third, 8)], room, paint.look.ellipsis())
 }

@@ -1,5 +1,6 @@
 //! The picture of a state: pure. Everything that came from an agent passes through `Look::text` first.
 
+mod begin;
 mod devices;
 mod dialogs;
 mod help;
@@ -23,7 +24,7 @@ pub(crate) use look::Look;
 use self::look::Role;
 use self::paint::{Paint, below};
 use self::text::{fit, width, wrap};
-use super::state::{Dialog, SessionRow, State, Tab, Waiting};
+use super::state::{SessionRow, State, Tab, Waiting};
 
 /// From so many columns on the queue stands beside the question.
 const TWO_PANES: u16 = 72;
@@ -92,11 +93,13 @@ fn header(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
     let columns = |tabs: &[(Tab, String)]| tabs.iter().map(|(_, text)| width(text)).sum::<usize>();
     let (room, mut vault, title) = (usize::from(area.width), vault(paint), "Durward  ");
     let mut shown = tabs(false);
-    let whole = title.len() + columns(&shown) + width(&vault) <= room;
+    // A blank stands between the pages and what is said of the vault.
+    let taken = |said: &str| width(said) + usize::from(!said.is_empty());
+    let whole = title.len() + columns(&shown) + taken(&vault) <= room;
     let mut spans = if whole { vec![paint.span(title, Role::Title)] } else { Vec::new() };
-    if !whole {
+    if columns(&shown) + taken(&vault) > room {
         shown = tabs(true);
-        let fits = |vault: &str| columns(&shown) + width(vault) <= room;
+        let fits = |vault: &str| columns(&shown) + taken(vault) <= room;
         let closed = if state.known.pairing_open == Some(false) { "pairing closed" } else { "" };
         let shorter = [vault.clone(), vault.replace("vault ", ""), closed.to_owned()];
         vault = shorter.into_iter().find(|vault| fits(vault)).unwrap_or_default();
@@ -163,6 +166,7 @@ fn question(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
 fn nothing(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
     let state = paint.state;
     let inner = paint.frame(buffer, area, "Nothing waits");
+    let quiet = state.loaded && state.deciding.is_empty() && state.checking.is_none();
     let said = if !state.loaded {
         "Reading from the approver."
     } else if !state.deciding.is_empty() {
@@ -172,6 +176,8 @@ fn nothing(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
     } else {
         "Waiting for agents. A pairing or a request shows up here by itself."
     };
+    let closed = quiet && state.known.pairing_open == Some(false);
+    let begins = quiet && begin::applies(state);
     let columns = usize::from(inner.width);
     let mut lines = Vec::new();
     let mut prose = |text: &str, role: Role| {
@@ -179,16 +185,25 @@ fn nothing(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect) {
         lines.extend(wrap(text, columns).into_iter().map(|line| paint.line(line, role)));
     };
     prose(said, Role::Plain);
+    if closed {
+        prose("! Pairing is closed: no new agent can pair. C opens it.", Role::Warning);
+    }
     if let (Some(listen), true) = (&state.options.listen, state.loaded) {
         prose(&format!("They reach it at {listen}"), Role::Faint);
     }
     if let Some(vault) = &state.known.vault {
         if let Some(problem) = &vault.problem {
             prose(&paint.text(&format!("! The vault cannot be used: {problem}")), Role::Warning);
-        } else if !vault.exists {
+        } else if !vault.exists && !begins {
             let text = "! There is no vault yet: make one with `durward vault init` in another terminal.";
             prose(text, Role::Warning);
         }
+    }
+    if begins {
+        lines.extend(begin::steps(paint, inner.width));
+    }
+    if lines.len() > usize::from(inner.height) {
+        lines.retain(|line| line.width() > 0); // air is what a small screen can spare
     }
     paint::lines(buffer, inner, &lines);
 }
@@ -231,10 +246,8 @@ fn footer(paint: &Paint<'_>, columns: u16) -> Vec<Line<'static>> {
 
 /// The keys that matter most come first: what does not fit is in the help.
 fn hints(state: &State) -> &'static [(&'static str, &'static str)] {
-    match &state.dialog {
-        Some(Dialog::Rule(_)) => return &[("Y", "write it"), ("N", "go on being asked"), ("Esc", "later")],
-        Some(_) => return &[("Enter", "yes"), ("Esc", "back")],
-        None => {}
+    if let Some(dialog) = &state.dialog {
+        return dialogs::hints(dialog);
     }
     match state.tab {
         Tab::Waiting => match state.selected() {
@@ -267,7 +280,17 @@ fn hints(state: &State) -> &'static [(&'static str, &'static str)] {
                 ("Left", "list"),
                 ("Tab", "pages"),
             ],
-            None => &[("?", "help"), ("Tab", "pages"), ("U", "unlock"), ("L", "lock"), ("Q", "quit")],
+            None if state.known.pairing_open == Some(false) => {
+                &[("C", "open pairing"), ("?", "help"), ("Tab", "pages"), ("U", "unlock"), ("Q", "quit")]
+            }
+            None => &[
+                ("?", "help"),
+                ("Tab", "pages"),
+                ("U", "unlock"),
+                ("L", "lock"),
+                ("C", "close pairing"),
+                ("Q", "quit"),
+            ],
         },
         Tab::Sessions => match state.selected_session() {
             Some(SessionRow::Live(_)) => {

@@ -31,13 +31,17 @@ pub(super) fn request(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect, reques
         paint.labelled_whole("Words", &request.fingerprint, Role::Plain, columns),
         paint.labelled_whole("Scope", &scope(&request.scope), Role::Plain, columns),
     ];
-    // On a small screen what helps least goes first; the reason keeps a few lines, and the ticks do.
+    // On a small screen what helps least scrolls with the reason, behind it; the reason keeps a few lines, and
+    // the ticks do.
     let height = usize::from(inner.height);
-    let words = wrap(&paint.text(&request.reason), usize::from(columns).saturating_sub(LABEL));
+    let mut words = paint.labelled_whole("Reason", &paint.text(&request.reason), Role::Plain, columns);
     let needed = top.len() + words.len().min(REASON) + 1;
-    while needed + bottom.len() + more.iter().map(Vec::len).sum::<usize>() > height && !more.is_empty() {
-        more.pop();
+    let mut behind = Vec::new();
+    while needed + bottom.len() + more.iter().map(Vec::len).sum::<usize>() > height {
+        let Some(last) = more.pop() else { break };
+        behind.push(last);
     }
+    words.extend(behind.into_iter().rev().flatten());
     if needed + bottom.len() > height {
         bottom = ticks(paint, request, draft, columns, 2);
         bottom.extend(how_long(paint, draft, columns, true));
@@ -76,24 +80,35 @@ fn top(paint: &Paint<'_>, request: &RequestView, columns: u16) -> Vec<Line<'stat
 }
 
 /// The reason, scrolled; returns the rows it took, with one empty row where there is room.
-fn reason(paint: &Paint<'_>, buffer: &mut Buffer, area: Rect, text: &[String], draft: &RequestDraft) -> u16 {
+fn reason(
+    paint: &Paint<'_>,
+    buffer: &mut Buffer,
+    area: Rect,
+    text: &[Line<'static>],
+    draft: &RequestDraft,
+) -> u16 {
     let height = usize::from(area.height);
     let fits = text.len() <= height;
     let shown = if fits { text.len() } else { height.saturating_sub(1) };
     let first = draft.scroll.min(text.len() - shown.min(text.len()));
-    let mut rows = 0;
-    for (row, line) in text.iter().skip(first).take(shown).enumerate() {
-        let label = if row == 0 { "Reason" } else { "" };
-        let line = paint.labelled(label, line, Role::Plain, area.width);
-        paint::lines(buffer, below(area, rows), &[line]);
-        rows += 1;
-    }
+    let mut lines: Vec<_> = text.iter().skip(first).take(shown).cloned().collect();
     if !fits {
-        let more = format!("lines {} to {} of {} (PgUp, PgDn)", first + 1, first + shown, text.len());
-        paint::lines(buffer, below(area, rows), &[paint.labelled("", &more, Role::Key, area.width)]);
-        rows += 1;
+        let more = more(paint, first, first + shown, text.len());
+        lines.push(paint.labelled("", &more, Role::Key, area.width));
     }
-    rows + 1
+    paint::lines(buffer, area, &lines);
+    u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(1)
+}
+
+/// Where there is more to read, and the keys for it: they act on the question, not from the list.
+fn more(paint: &Paint<'_>, first: usize, last: usize, all: usize) -> String {
+    let (what, keys) = match (first > 0, last < all) {
+        (false, _) => ("more below", "PgDn"),
+        (true, true) => ("more", "PgUp, PgDn"),
+        (true, false) => ("more above", "PgUp"),
+    };
+    let to_it = if paint.state.on_list { "Right, " } else { "" };
+    format!("{what}: {to_it}{keys} {last}/{all}")
 }
 
 /// A tick box for each field, and the items to choose from.

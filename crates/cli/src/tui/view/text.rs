@@ -30,13 +30,13 @@ pub(super) fn fit(text: &str, columns: usize, ellipsis: &str) -> String {
 
 /// A row of a list: the first cell as wide as the others leave room, a blank between them. Two columns are the list's
 /// mark.
-pub(super) fn aligned(first: &str, others: &[(&str, usize)], room: u16) -> String {
+pub(super) fn aligned(first: &str, others: &[(&str, usize)], room: u16, ellipsis: &str) -> String {
     let taken: usize = others.iter().map(|(_, columns)| columns).sum();
     let mut line = String::new();
     let cells = std::iter::once((first, usize::from(room).saturating_sub(2 + taken)));
     for (n, (text, columns)) in cells.chain(others.iter().copied()).enumerate() {
         let blank = usize::from(n < others.len());
-        let text = fit(text, columns.saturating_sub(blank), "~");
+        let text = fit(text, columns.saturating_sub(blank), ellipsis);
         line.push_str(&text);
         line.push_str(&" ".repeat(columns.saturating_sub(width(&text))));
     }

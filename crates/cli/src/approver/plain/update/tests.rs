@@ -1,67 +1,17 @@
-use durward_protocol::{AgentId, AgentName, Domain, Field, Limits, PairingId, RequestId, SessionId};
-use durward_server::control::api::VaultStatus;
+use durward_protocol::{AgentId, Domain, Field, RequestId, SessionId};
 use time::macros::datetime;
 
 use super::*;
-use crate::approver::known::Known;
-
-fn vault(open: bool) -> VaultStatus {
-    VaultStatus {
-        provider: "builtin".into(),
-        name: "default".into(),
-        location: "vault.age".into(),
-        exists: true,
-        needs_password: true,
-        open_until: open.then_some(datetime!(2026-11-22 12:00 UTC)),
-        problem: None,
-    }
-}
-
-fn pairing(number: u8) -> PairingView {
-    PairingView {
-        pairing_id: PairingId::from_bytes([number; 16]),
-        number: number.try_into().unwrap(),
-        agent_id: AgentId::parse("flight-booking-001").unwrap(),
-        agent_name: AgentName::parse("Flight Booking Agent").unwrap(),
-        scope: Limits::default(),
-        answered: false,
-        duplicate_claim: false,
-        replaces: None,
-        rules: Vec::new(),
-        expires_at: datetime!(2026-11-22 10:05 UTC),
-    }
-}
+use crate::approver::samples::{self, lists, pairing};
 
 fn request(reason: &str) -> RequestView {
-    RequestView {
-        session_id: SessionId::from_bytes([1; 16]),
-        request_id: RequestId::from_bytes([2; 16]),
-        agent_id: AgentId::parse("flight-booking-001").unwrap(),
-        agent_name: AgentName::parse("Flight Booking Agent").unwrap(),
-        fingerprint: "abacus abdomen abdominal abide abiding".into(),
-        domain: Domain::parse("example.com").unwrap(),
-        reason: reason.into(),
-        fields: Field::default_set(),
-        item_id: None,
-        scope: Limits::default(),
-        granted: false,
-        alike: 0,
-        approved_by: None,
-        deciding: false,
-        choices: Vec::new(),
-        created_at: datetime!(2026-11-22 10:00 UTC),
-        expires_at: datetime!(2026-11-22 10:10 UTC),
-    }
+    RequestView { reason: reason.into(), ..samples::request(2) }
 }
 
 fn state(pairings: Vec<PairingView>, requests: Vec<RequestView>, open: bool) -> State {
     let mut state = State::new(None);
     update(&mut state, lists(pairings, requests, open));
     state
-}
-
-fn lists(pairings: Vec<PairingView>, requests: Vec<RequestView>, open: bool) -> Event {
-    Event::Lists(Box::new(Known { pairings, requests, vault: Some(vault(open)), ..Known::default() }))
 }
 
 /// The question is on the screen before it is answered.
@@ -183,17 +133,17 @@ fn quitting_and_the_end_of_input() {
 }
 
 #[test]
-fn over_a_pipe_an_answer_waits_for_its_question() {
-    let early = SecretString::new("y".into());
-    assert!(!state(Vec::new(), Vec::new(), true).takes(&early));
-    assert!(state(Vec::new(), vec![request("Book the flight")], true).takes(&early));
-    assert!(
-        state(Vec::new(), Vec::new(), true).takes(&SecretString::new("s".into())),
-        "a command needs no question"
-    );
-    let mut deciding = state(Vec::new(), vec![request("Book the flight")], true);
-    answer(&mut deciding, "y");
-    assert!(!deciding.takes(&early), "the next line is for the next question");
+fn a_command_needs_no_question_and_everything_else_does() {
+    let keeps = |state: &State, text: &str| state.keeps(&SecretString::new(text.into()));
+    let mut asked = state(Vec::new(), vec![request("Book the flight")], false);
+    for text in ["y", "n", "r", "y session", "12-847293", "", "hunter2"] {
+        assert!(!keeps(&asked, text), "{text}");
+    }
+    for text in ["s", "lock", "q", "pause flight-booking-001"] {
+        assert!(keeps(&asked, text), "{text}");
+    }
+    answer(&mut asked, "y");
+    assert!(asked.wants_secret() && !keeps(&asked, "s"), "no command is a password");
 }
 
 #[test]

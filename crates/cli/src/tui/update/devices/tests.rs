@@ -1,16 +1,13 @@
 use durward_protocol::Timestamp;
 use durward_protocol::device::PairTag;
 use durward_protocol::device::api::{DeviceView, Devices, PairInitiated, PairPending, ThisDevice};
-use time::OffsetDateTime;
-use time::macros::datetime;
 
+use super::super::testing::{START, later, press, type_text};
 use super::super::update;
 use super::*;
 use crate::approver::event::Event;
-use crate::tui::event::Input;
 use crate::tui::state::Settings;
 
-const START: OffsetDateTime = datetime!(2026-11-22 10:00 UTC);
 const TAG: &str = "amber-otter";
 
 fn id(n: u64) -> DeviceId {
@@ -84,24 +81,6 @@ fn page(pairing: PairState) -> State {
     update(&mut state, lists(pairing));
     later(&mut state);
     state
-}
-
-fn later(state: &mut State) {
-    let now = state.now + Duration::SECOND;
-    update(state, Event::Clock(now));
-}
-
-fn press(state: &mut State, names: &[&str]) -> Vec<Action> {
-    let mut actions = Vec::new();
-    for name in names {
-        let key = Key::named(name).unwrap();
-        actions.extend(update(state, Event::Input(Input::Key(key))));
-    }
-    actions
-}
-
-fn type_text(state: &mut State, text: &str) {
-    text.chars().for_each(|c| drop(update(state, Event::Input(Input::Key(Key::Char(c))))));
 }
 
 fn code() -> Event {
