@@ -152,7 +152,7 @@ impl HolderArgs {
     fn only_file(&self) -> Result<PathBuf, CliError> {
         let stem = self.server.file_stem();
         let entries = std::fs::read_dir(key_folder()?).into_iter().flatten().flatten();
-        let is_key = |name: &str| name.starts_with(&stem) && name.ends_with(".key");
+        let is_key = |name: &str| name.strip_suffix(".key").is_some_and(|name| name.starts_with(&stem));
         let mut found: Vec<PathBuf> = entries
             .filter(|entry| entry.file_name().to_str().is_some_and(is_key))
             .map(|entry| entry.path())

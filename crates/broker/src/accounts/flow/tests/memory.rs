@@ -329,7 +329,7 @@ impl World {
                         (c.used, *younger, std::cmp::Reverse(c.created_at), c.challenge)
                     })
                     .collect();
-                ranked.sort_by(|a, b| (b.0, b.1, b.2).cmp(&(a.0, a.1, a.2)));
+                ranked.sort_by_key(|row| std::cmp::Reverse((row.0, row.1, row.2)));
                 for (.., challenge) in ranked.into_iter().take(usize::try_from(count).unwrap()) {
                     self.challenges.remove(challenge.as_str());
                 }
