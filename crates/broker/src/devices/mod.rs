@@ -14,6 +14,7 @@ mod sync;
 mod take;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use asked::{AskedNews, AskedStep, PeerRequestKey};
 pub use clock::{MAX_CLOCK_ENTRIES, MAX_COUNT, Register, RegisterField, Registers, Stamp, VectorClock};

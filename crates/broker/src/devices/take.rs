@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::clock::{Register, RegisterField, Stamp};
 use super::event::{DeviceEvent, EventBody, EventKind};
 use super::peers::Devices;
-use super::records::{DeviceWrite, InboxRecord, IntroducedRecord, PeerRecord, RegisterRecord};
+use super::records::{DeviceWrite, InboxRecord, IntroducedRecord, PeerRecord};
 use super::sync::Taken;
 
 impl Devices {
@@ -97,19 +97,6 @@ impl Devices {
         let free = self.limits.inbox.saturating_sub(self.inbox.len());
         let free_bytes = self.limits.inbox_bytes.saturating_sub(held);
         count_of_peer < free && of_peer < free_bytes && bytes <= free_bytes
-    }
-
-    /// Puts a register about a peer. `true`: it holds now.
-    fn hear(&mut self, device: DeviceId, field: RegisterField, value: &str, stamp: Stamp) -> bool {
-        if self.registers.get(device, field).is_none() {
-            self.make_room_for_register();
-        }
-        let register = Register { value: value.into(), stamp };
-        let holds = self.registers.put(device, field, register.clone());
-        if holds {
-            self.writes.push(DeviceWrite::Register(RegisterRecord { device, field, register }));
-        }
-        holds
     }
 
     fn take_name(&mut self, peer: &PeerRecord, name: DeviceName, stamp: Stamp) -> Taken {
