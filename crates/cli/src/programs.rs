@@ -66,7 +66,7 @@ mod tests {
         let file = |name: &str, mode: u32| {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::File::create(&path).unwrap();
+            durward_files::write_private(&path, b"").unwrap();
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         };
         file("one/tool", 0o600);

@@ -140,7 +140,9 @@ pub(crate) fn sentence(text: &str) {
     let columns = std::io::stderr().is_terminal().then(crossterm::terminal::size);
     match columns {
         Some(Ok((columns, _))) if columns > 0 => {
-            wrapped(text, columns.into()).iter().for_each(|line| note(line))
+            for line in wrapped(text, columns.into()) {
+                note(&line);
+            }
         }
         _ => note(text),
     }

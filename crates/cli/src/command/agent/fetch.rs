@@ -111,7 +111,9 @@ impl FetchArgs {
             }
             question.item = Some(item.clone());
         }
-        questions.iter_mut().for_each(|question| question.expires = self.expires);
+        for question in &mut questions {
+            question.expires = self.expires;
+        }
         if questions.is_empty() {
             return Ok(Vec::new());
         }
