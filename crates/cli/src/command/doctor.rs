@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::owner::{OutputArgs, print};
-use super::serve::ListenArgs;
 use crate::exit::{CommandResult, Exit};
 use crate::paths::Paths;
+use crate::settings::ListenArgs;
 use crate::terminal::harmless;
 
 /// Look at this installation and say what is wrong with it, and how to mend it.

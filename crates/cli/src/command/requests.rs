@@ -10,10 +10,11 @@ use durward_server::control::api;
 use time::OffsetDateTime;
 
 use super::device::{AskedVerb, asked, elsewhere};
-use super::owner::{OutputArgs, parse_seconds, print, with_control};
-use super::sessions::plain_table;
+use super::owner::{OutputArgs, print, with_control};
+use super::table::plain_table;
 use crate::approver;
 use crate::control::{Control, Failure, SecretBody};
+use crate::duration::parse_seconds;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::prompt::{self, PasswordArgs};
 use crate::terminal::harmless;

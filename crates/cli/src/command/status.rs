@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use clap::Args;
 use durward_server::control::api;
 
-use super::owner::{OutputArgs, parse_seconds, print, with_control};
+use super::owner::{OutputArgs, print, with_control};
 use crate::control::SecretBody;
+use crate::duration::parse_seconds;
 use crate::exit::CommandResult;
 use crate::prompt::{self, PasswordArgs};
 use crate::{approver, terminal};

@@ -85,7 +85,7 @@ fn with(path: &Path, before: &str, key: &str, typed: &str) -> Result<String, Cli
 /// Read as the approver reads it.
 fn check(text: &str) -> Result<(), String> {
     let config = FileConfig::parse_briefly(text)?;
-    crate::command::serve::check(&config).map_err(|error| error.message)
+    crate::settings::check(&config).map_err(|error| error.message)
 }
 
 fn read(path: &Path) -> Result<String, CliError> {

@@ -1,0 +1,78 @@
+//! `durward grants`
+
+use clap::{Args, Subcommand};
+use durward_protocol::GrantId;
+use durward_server::control::api;
+use serde_json::Value;
+
+use super::owner::{OutputArgs, print, with_control};
+use super::table::{minutes, plain_table};
+use crate::control::SecretBody;
+use crate::exit::{CliError, CommandResult, Exit};
+use crate::terminal::harmless;
+
+/// List or end standing approvals.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward grants\n  durward grants end 1")]
+pub(crate) struct GrantsArgs {
+    #[command(subcommand)]
+    verb: Option<GrantsVerb>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum GrantsVerb {
+    /// Live grants (the default).
+    List,
+    /// End one.
+    End {
+        /// Number in the list, or grant id.
+        which: String,
+    },
+}
+
+pub(crate) fn grants(args: GrantsArgs) -> CommandResult {
+    let output = args.output;
+    with_control(output, |control| async move {
+        let list: api::Grants = control.get("/grants").await?;
+        match args.verb.unwrap_or(GrantsVerb::List) {
+            GrantsVerb::List => print(output, &list, |list| grants_table(&list.grants)),
+            GrantsVerb::End { which } => {
+                let grant_id = find_grant(&list.grants, &which)?;
+                let answer: Value =
+                    control.post("/grants/end", SecretBody::new(api::EndGrant { grant_id })).await?;
+                print(output, &answer, |_| "Ended.".into())
+            }
+        }
+    })
+}
+
+fn find_grant(grants: &[api::GrantView], which: &str) -> Result<GrantId, CliError> {
+    let by_number = which.parse::<usize>().ok().and_then(|n| grants.get(n.checked_sub(1)?));
+    let found = by_number.or_else(|| grants.iter().find(|grant| grant.grant_id.to_string() == which));
+    found.map(|grant| grant.grant_id).ok_or_else(|| {
+        CliError::new(Exit::NotFound, "grant_not_found", format!("there is no grant {}", harmless(which)))
+            .hint("`durward grants` lists them")
+    })
+}
+
+fn grants_table(grants: &[api::GrantView]) -> String {
+    if grants.is_empty() {
+        return "No grants.".into();
+    }
+    let mut table = plain_table(&["#", "AGENT", "DOMAIN", "FIELDS", "UNTIL", "USES LEFT", "USED"]);
+    for (i, g) in grants.iter().enumerate() {
+        let fields: Vec<String> = g.fields.iter().map(|field| harmless(&field.to_string())).collect();
+        table.add_row([
+            (i + 1).to_string(),
+            g.agent_id.to_string(),
+            g.domain.to_string(),
+            fields.join(", "),
+            g.expires_at.map_or_else(|| "session".into(), minutes),
+            g.uses_left.map_or_else(|| "any".into(), |n| n.to_string()),
+            g.uses.to_string(),
+        ]);
+    }
+    table.trim_fmt()
+}
