@@ -55,6 +55,8 @@ pub(crate) struct CliError {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Lines that show where in a file the mistake is.
+    pub(crate) picture: Option<String>,
     /// Whether the command was asked for JSON: then the error goes to stdout as one object too.
     pub(crate) json: bool,
 }
@@ -62,13 +64,29 @@ pub(crate) struct CliError {
 impl CliError {
     /// An error without a hint.
     pub(crate) fn new(exit: Exit, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { exit, code: code.into(), message: message.into(), hint: None, json: false }
+        Self { exit, code: code.into(), message: message.into(), hint: None, picture: None, json: false }
+    }
+
+    /// A mistake in a file: what the TOML reader says in one line, and the lines it points at as lines.
+    pub(crate) fn in_file(code: &str, text: &str) -> Self {
+        let drawn =
+            |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+        let (picture, said): (Vec<&str>, Vec<&str>) = text.lines().partition(drawn);
+        let error = Self::new(Exit::Usage, code, said.join(": "));
+        if picture.is_empty() { error } else { error.picture(picture.join("\n")) }
     }
 
     /// Adds what to do next.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the place in a file, as lines that stay lines.
+    #[must_use]
+    pub(crate) fn picture(mut self, lines: impl Into<String>) -> Self {
+        self.picture = Some(lines.into());
         self
     }
 
@@ -112,7 +130,7 @@ pub(crate) fn report(result: CommandResult) -> ExitCode {
                 });
                 terminal::out(&body.to_string());
             }
-            terminal::error(&error.message, error.hint.as_deref());
+            terminal::error(&error.message, error.picture.as_deref(), error.hint.as_deref());
             ExitCode::from(error.exit as u8)
         }
     }
@@ -129,4 +147,18 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         terminal::note(&format!("\n{cyan} hint:{cyan:#} did you mean `{command}`?"));
     }
     if wrong { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_of_a_mistake_stays_lines() {
+        let text = "a.toml: TOML parse error at line 12, column 1\n   |\n12 | lisen = 1\n   | ^^^^^\nunknown field `lisen`";
+        let error = CliError::in_file("bad_config", text);
+        assert_eq!(error.message, "a.toml: TOML parse error at line 12, column 1: unknown field `lisen`");
+        assert_eq!(error.picture.as_deref(), Some("   |\n12 | lisen = 1\n   | ^^^^^"));
+        assert_eq!(CliError::in_file("bad_config", "rule 2: no").picture, None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use durward_protocol::{ApproverId, ErrorCode, RequestId};
+use durward_protocol::{ApproverId, ErrorCode, RequestId, Timestamp};
 use time::OffsetDateTime;
 
 /// Why a call failed. Each variant is something a caller can act on.
@@ -56,7 +56,7 @@ pub enum Error {
     #[error("this agent is not paired with an approver")]
     NotPaired,
     /// Five answers failed within an hour.
-    #[error("five pairing codes failed within an hour: somebody may be guessing; no new code before {until}")]
+    #[error("five pairing codes failed within an hour: somebody may be guessing; no new code before {}", Timestamp::new(*until))]
     PairingPaused {
         /// When the oldest of the five is an hour old.
         until: OffsetDateTime,

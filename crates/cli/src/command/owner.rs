@@ -55,15 +55,31 @@ where
     run().map_err(|error: CliError| error.json(output.json))
 }
 
-/// Prints a result: one JSON object, or the text made of it.
+/// Prints a result: one JSON object with `"success":true` before all else, or the text made of it.
 pub(crate) fn print<T: Serialize>(
     output: OutputArgs,
     result: &T,
     text: impl FnOnce(&T) -> String,
 ) -> CommandResult {
+    print_verdict(output, true, result, text)
+}
+
+/// The same for a command that looked whether something is good, and may have found that it is not.
+pub(crate) fn print_verdict<T: Serialize>(
+    output: OutputArgs,
+    good: bool,
+    result: &T,
+    text: impl FnOnce(&T) -> String,
+) -> CommandResult {
+    #[derive(Serialize)]
+    struct Answer<'a, T> {
+        success: bool,
+        #[serde(flatten)]
+        result: &'a T,
+    }
     if output.json {
-        let json =
-            serde_json::to_string(result).map_err(|error| anyhow::anyhow!("cannot render: {error}"))?;
+        let json = serde_json::to_string(&Answer { success: good, result })
+            .map_err(|error| anyhow::anyhow!("cannot render: {error}"))?;
         terminal::out(&json);
     } else {
         let text = text(result);

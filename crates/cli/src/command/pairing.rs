@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
-use durward_protocol::{Limits, PairingNumber, Scope, SecretString, TypedCode};
+use durward_protocol::{ErrorCode, Limits, PairingNumber, Scope, SecretString, TypedCode};
 use durward_server::control::api;
 
 use super::owner::{OutputArgs, RunsOnArgs, print, with_control};
-use super::table::plain_table;
+use super::table::Fitted;
 use crate::approver;
-use crate::control::SecretBody;
+use crate::control::{Failure, SecretBody};
 use crate::duration::parse_seconds;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::terminal::{self, harmless};
@@ -31,10 +31,11 @@ pub(crate) struct PairingArgs {
 #[derive(Debug, Subcommand)]
 enum PairingVerb {
     /// Pairings that wait (the default).
+    #[command(after_help = "Examples:\n  durward pairing list --json")]
     List,
-    /// Type the code that an agent shows, and wait until it is paired or not.
     Enter(EnterArgs),
     /// Refuse a waiting pairing.
+    #[command(after_help = "Examples:\n  durward pairing refuse 12\n  durward pairing refuse --all")]
     Refuse {
         /// Its number.
         number: Option<u8>,
@@ -43,13 +44,23 @@ enum PairingVerb {
         all: bool,
     },
     /// Let no agent pair until `open`.
+    #[command(after_help = "Examples:\n  durward pairing close")]
     Close,
     /// Let agents pair again.
+    #[command(after_help = "Examples:\n  durward pairing open")]
     Open,
 }
 
+/// Type the code that an agent shows, and wait until it is paired or not.
+///
+/// The code is asked for, or read from stdin: never an argument, where every program on the machine can read it.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward pairing enter            # asks for the code\n  \
+    echo 12-847293 | durward pairing enter --code-stdin\n  durward pairing enter --scope-domain example.com --scope-expires 1h")]
 struct EnterArgs {
+    /// Not here: it is asked for.
+    #[arg(hide = true, value_parser = refuse_code)]
+    code: Option<String>,
     /// Read the code (12-847293, or six digits while one agent waits) from stdin.
     #[arg(long)]
     code_stdin: bool,
@@ -95,7 +106,7 @@ pub(crate) fn pairing(args: PairingArgs) -> CommandResult {
                     let device = super::device::device_id(&control, &on.device).await?;
                     body = body.set("runs_on", device).set("device_may_answer", on.may_answer);
                 }
-                let paired: api::Paired = control.post("/pairings/enter", body).await?;
+                let paired: api::Paired = control.post("/pairings/enter", body).await.map_err(for_owner)?;
                 print(output, &paired, |paired| approver::paired(&paired.session))
             }
             PairingVerb::Refuse { number: None, all: false } => {
@@ -105,8 +116,8 @@ pub(crate) fn pairing(args: PairingArgs) -> CommandResult {
                 let number = number.map(PairingNumber::try_from).transpose();
                 let number =
                     number.map_err(|error| CliError::new(Exit::Usage, "usage", error.to_string()))?;
-                let done: api::Done =
-                    control.post("/pairings/refuse", SecretBody::new(api::RefusePairing { number })).await?;
+                let body = SecretBody::new(api::RefusePairing { number });
+                let done: api::Done = control.post("/pairings/refuse", body).await.map_err(for_owner)?;
                 print(output, &done, |done| format!("Refused {}.", done.done))
             }
             PairingVerb::Close => {
@@ -119,6 +130,23 @@ pub(crate) fn pairing(args: PairingArgs) -> CommandResult {
             }
         }
     })
+}
+
+/// The approver's answer is worded for an agent; its owner can do something else about it.
+fn for_owner(failure: Failure) -> CliError {
+    match failure {
+        Failure::Refused(refusal) if refusal.is(ErrorCode::PairingNotFound) => {
+            let text = "no agent waits for this: it gave up, or its number is another";
+            CliError::new(Exit::NotFound, refusal.error, text).hint("`durward pairing` lists those that wait")
+        }
+        other => other.into(),
+    }
+}
+
+/// For the code as an argument, which clap would call unexpected and no more.
+fn refuse_code(_: &str) -> Result<String, String> {
+    Err("a code is never an argument: leave it out and type it when asked, or pipe it in with --code-stdin"
+        .into())
 }
 
 impl EnterArgs {
@@ -165,7 +193,7 @@ fn pairings_table(list: &api::Pairings) -> String {
     if list.pairings.is_empty() {
         return format!("{closed}No agent waits.");
     }
-    let mut table = plain_table(&["NUMBER", "AGENT", "NAME", "SCOPE", "STATE"]);
+    let mut table = Fitted::new(&["NUMBER", "AGENT", "NAME", "SCOPE", "STATE"]);
     for p in &list.pairings {
         let mut state = if p.answered { "code typed".to_owned() } else { "waits for its code".to_owned() };
         if p.duplicate_claim {
@@ -181,5 +209,5 @@ fn pairings_table(list: &api::Pairings) -> String {
         let name = harmless(p.agent_name.as_str());
         table.add_row([p.number.to_string(), p.agent_id.to_string(), name, approver::scope(&p.scope), state]);
     }
-    format!("{closed}{}", table.trim_fmt())
+    format!("{closed}{}", table.text(&["NAME", "SCOPE", "STATE"]))
 }

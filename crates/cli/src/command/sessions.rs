@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand};
 use durward_broker::approval::PausedWhy;
-use durward_protocol::{AgentId, SessionId};
+use durward_protocol::AgentId;
 use durward_server::control::api;
 use serde_json::{Value, json};
 
 use super::owner::{OutputArgs, print, with_control};
-use super::table::{minutes, plain_table};
+use super::table::{Fitted, minutes};
+use crate::approver;
 use crate::control::SecretBody;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::terminal::harmless;
@@ -21,6 +22,9 @@ use crate::terminal::harmless;
 pub(crate) struct SessionsArgs {
     #[command(subcommand)]
     verb: Option<SessionsVerb>,
+    /// Whole lines, however long: also what a narrow terminal has no room for.
+    #[arg(long, global = true)]
+    wide: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -28,8 +32,10 @@ pub(crate) struct SessionsArgs {
 #[derive(Debug, Subcommand)]
 enum SessionsVerb {
     /// Live sessions (the default).
+    #[command(after_help = "Examples:\n  durward sessions list\n  durward sessions list --wide")]
     List,
     /// End one at once: its key is wiped and what waits is denied.
+    #[command(after_help = "Examples:\n  durward sessions revoke 1\n  durward sessions revoke --all")]
     Revoke {
         /// Number in the list, session id, or agent id.
         which: Option<String>,
@@ -38,16 +44,19 @@ enum SessionsVerb {
         all: bool,
     },
     /// Refuse an agent's new requests until it is resumed; what it had asked is denied.
+    #[command(after_help = "Examples:\n  durward sessions pause flight-booking-001")]
     Pause {
         /// Number in the list, session id, or agent id.
         agent: String,
     },
     /// Let a paused agent ask again. An agent that was denied three times in a row is paused by itself.
+    #[command(after_help = "Examples:\n  durward sessions resume flight-booking-001")]
     Resume {
         /// Number in the list, session id, or agent id.
         agent: String,
     },
     /// Agents that are paused.
+    #[command(after_help = "Examples:\n  durward sessions paused")]
     Paused,
 }
 
@@ -56,15 +65,21 @@ pub(crate) fn sessions(args: SessionsArgs) -> CommandResult {
     with_control(output, |control| async move {
         let list: api::Sessions = control.get("/sessions").await?;
         match args.verb.unwrap_or(SessionsVerb::List) {
-            SessionsVerb::List => print(output, &list, |list| table(&list.sessions)),
+            SessionsVerb::List => print(output, &list, |list| table(&list.sessions, args.wide)),
             SessionsVerb::Revoke { which: None, all: false } => {
                 Err(CliError::new(Exit::Usage, "usage", "say which session, or --all"))
             }
             SessionsVerb::Revoke { which, all } => {
-                let id = which.map(|which| find_session(&list.sessions, &which)).transpose()?;
+                let session = which.map(|which| find_session(&list.sessions, &which)).transpose()?;
+                let id = session.map(|session| session.session_id);
                 let body = SecretBody::new(json!({ "session_id": id, "all": all }));
                 let answer: Value = control.post("/session/revoke", body).await?;
-                print(output, &answer, |_| "Revoked.".into())
+                print(output, &answer, |answer| match (session, answer["done"].as_u64()) {
+                    (Some(session), _) => format!("Revoked the session of {}.", named(session)),
+                    (None, Some(0)) => "There was no session to revoke.".into(),
+                    (None, Some(1)) => "Revoked 1 session.".into(),
+                    (None, count) => format!("Revoked {} sessions.", count.unwrap_or_default()),
+                })
             }
             SessionsVerb::Pause { agent } => {
                 let agent_id = find_agent(&list.sessions, &agent)?;
@@ -95,9 +110,7 @@ pub(crate) fn sessions(args: SessionsArgs) -> CommandResult {
 
 /// An agent need not have a session to be paused or resumed.
 fn find_agent(sessions: &[api::SessionView], which: &str) -> Result<AgentId, CliError> {
-    if let Ok(id) = find_session(sessions, which)
-        && let Some(session) = sessions.iter().find(|session| session.session_id == id)
-    {
+    if let Ok(session) = find_session(sessions, which) {
         return Ok(session.agent_id.clone());
     }
     AgentId::parse(which).map_err(|error| CliError::new(Exit::Usage, "usage", error.to_string()))
@@ -107,7 +120,7 @@ fn paused_table(agents: &[api::PausedAgent]) -> String {
     if agents.is_empty() {
         return "No agent is paused.".into();
     }
-    let mut table = plain_table(&["AGENT", "SINCE", "WHY"]);
+    let mut table = Fitted::new(&["AGENT", "SINCE", "WHY"]);
     for agent in agents {
         let why = match agent.paused.why {
             PausedWhy::Owner => "you paused it",
@@ -115,17 +128,21 @@ fn paused_table(agents: &[api::PausedAgent]) -> String {
         };
         table.add_row([agent.agent_id.to_string(), minutes(agent.paused.since.get()), why.to_owned()]);
     }
-    table.trim_fmt()
+    table.text(&["WHY"])
 }
 
-fn find_session(sessions: &[api::SessionView], which: &str) -> Result<SessionId, CliError> {
+fn find_session<'a>(sessions: &'a [api::SessionView], which: &str) -> Result<&'a api::SessionView, CliError> {
     let by_number = which.parse::<usize>().ok().and_then(|n| sessions.get(n.checked_sub(1)?));
     let by_name =
         || sessions.iter().find(|s| s.session_id.to_string() == which || s.agent_id.as_str() == which);
-    by_number.or_else(by_name).map(|session| session.session_id).ok_or_else(|| {
+    by_number.or_else(by_name).ok_or_else(|| {
         CliError::new(Exit::NotFound, "session_not_found", format!("there is no session {}", harmless(which)))
             .hint("`durward sessions` lists them")
     })
+}
+
+fn named(session: &api::SessionView) -> String {
+    format!("{} ({})", session.agent_id, harmless(session.agent_name.as_str()))
 }
 
 fn agent(session: &api::SessionView) -> String {
@@ -134,16 +151,20 @@ fn agent(session: &api::SessionView) -> String {
     format!("{}{on}{paused}", session.agent_id)
 }
 
-fn table(sessions: &[api::SessionView]) -> String {
+/// Names and scopes are cut where the terminal is narrow; what is left of the words of the key is not worth comparing, and
+/// `--wide` has them.
+fn table(sessions: &[api::SessionView], wide: bool) -> String {
     if sessions.is_empty() {
         return "No sessions.".into();
     }
-    let mut table = plain_table(&["#", "AGENT", "NAME", "LAST USED", "IDLES OUT", "ENDS", "RELEASED", "KEY"]);
+    let mut table =
+        Fitted::new(&["#", "AGENT", "NAME", "SCOPE", "LAST USED", "IDLES OUT", "ENDS", "RELEASED", "KEY"]);
     for (i, s) in sessions.iter().enumerate() {
         table.add_row([
             (i + 1).to_string(),
             agent(s),
             harmless(s.agent_name.as_str()),
+            approver::scope(&s.scope),
             minutes(s.last_used_at),
             minutes(s.idle_at),
             minutes(s.expires_at),
@@ -151,5 +172,5 @@ fn table(sessions: &[api::SessionView]) -> String {
             s.fingerprint.clone(),
         ]);
     }
-    table.trim_fmt()
+    table.wide(wide).drop_first(&["KEY", "LAST USED", "IDLES OUT"]).text(&["SCOPE", "NAME"])
 }

@@ -94,7 +94,8 @@ async fn daemon(paths: &Paths, found: &mut Vec<Finding>) -> Option<api::Status> 
         Err(Failure::Refused(refusal)) => {
             finding(Finding::problem("approver", refusal.message, "restart it"))
         }
-        Err(Failure::Other(text)) => {
+        Err(failure) => {
+            let text = failure.to_string();
             let fix = format!("look at who made {}", paths.control_socket().display());
             finding(Finding::problem("approver", text, fix))
         }

@@ -48,7 +48,7 @@ pub(super) async fn run(command: &[String], environment: Environment, masked: bo
     let mut child = match builder.spawn() {
         Ok(child) => child,
         Err(error) => {
-            crate::terminal::error(&format!("cannot run {program}: {error}"), None);
+            crate::terminal::error(&format!("cannot run {program}: {error}"), None, None);
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             return Ok(ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN }));
         }
