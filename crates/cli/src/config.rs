@@ -109,7 +109,7 @@ impl FileConfig {
     pub(crate) fn load(path: &Path) -> Result<Self, CliError> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text).map_err(|message| {
-                CliError::new(Exit::Usage, "bad_config", format!("{}: {message}", path.display()))
+                CliError::in_file("bad_config", &format!("{}: {message}", path.display()))
                     .hint("docs/operations.md lists the keys")
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),

@@ -1,6 +1,8 @@
 //! The CLI's side of the control plane: HTTP over the Unix socket of the running approver.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use durward_broker::approval::ItemChoice;
@@ -17,6 +19,12 @@ use tokio::net::UnixStream;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::exit::{CliError, Exit};
+
+/// How long an answer may take before the approver is asked whether it is there at all.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long it may take to say so.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// Largest answer taken.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -47,21 +55,41 @@ impl Refusal {
 pub(crate) enum Failure {
     /// Nobody listens.
     NotRunning,
+    /// Its process is there and says nothing.
+    Silent(Option<i32>),
     /// It said no.
     Refused(Refusal),
     /// Something else.
     Other(String),
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning => f.write_str("no approver is running here"),
+            Self::Silent(Some(pid)) => {
+                write!(f, "the approver, pid {pid}, does not answer: is it suspended?")
+            }
+            Self::Silent(None) => f.write_str("the approver does not answer: is it suspended?"),
+            Self::Refused(refusal) => f.write_str(&refusal.message),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
 impl From<Failure> for CliError {
     fn from(failure: Failure) -> Self {
+        let text = failure.to_string();
         match failure {
-            Failure::NotRunning => {
-                CliError::new(Exit::CannotConnect, "not_running", "no approver is running here")
-                    .hint("start the approver with `durward up`")
+            Failure::NotRunning => CliError::new(Exit::CannotConnect, "not_running", text)
+                .hint("start the approver with `durward up`"),
+            Failure::Silent(pid) => {
+                let kill = pid.map_or_else(String::new, |pid| format!(", or `kill -CONT {pid}`,"));
+                CliError::new(Exit::CannotConnect, "not_answering", text)
+                    .hint(format!("`fg` in its terminal{kill} lets it go on"))
             }
-            Failure::Refused(refusal) => CliError::new(exit_of(&refusal), refusal.error, refusal.message),
-            Failure::Other(text) => CliError::new(Exit::Other, "control", text),
+            Failure::Refused(refusal) => CliError::new(exit_of(&refusal), refusal.error, text),
+            Failure::Other(_) => CliError::new(Exit::Other, "control", text),
         }
     }
 }
@@ -235,14 +263,43 @@ impl Control {
         let request = request
             .body(Full::new(Bytes::copy_from_slice(&bytes)))
             .map_err(|error| Failure::Other(error.to_string()))?;
-        sender
-            .send_request(request)
-            .await
-            .map_err(|error| Failure::Other(format!("the approver went away: {error}")))
+        let answer = sender.send_request(request);
+        let answer = if held.is_some() { answer.await } else { self.watched(answer).await? };
+        answer.map_err(|error| Failure::Other(format!("the approver went away: {error}")))
+    }
+
+    /// Waits for an answer. A vault takes its time; a process that was suspended says nothing at all, not even to the
+    /// shortest question.
+    async fn watched<T>(&self, answer: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut answer).await {
+                return Ok(answer);
+            }
+            let health = tokio::time::timeout(LAST_WORD, self.health());
+            tokio::select! {
+                answer = &mut answer => return Ok(answer),
+                said = health => match said {
+                    Ok(said) => said?,
+                    Err(_) => {
+                        let pid = connect_socket(&self.socket).await.ok().and_then(|(_, pid)| pid);
+                        return Err(Failure::Silent(pid));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn health(&self) -> Result<(), Failure> {
+        let mut sender = self.connect().await?;
+        let request = Request::builder().uri("/health").header("host", "localhost").body(Full::default());
+        let request = request.map_err(|error| Failure::Other(error.to_string()))?;
+        let answer = sender.send_request(request).await;
+        answer.map(drop).map_err(|error| Failure::Other(format!("the approver went away: {error}")))
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
-        let stream = connect_socket(&self.socket).await?;
+        let (stream, _) = connect_socket(&self.socket).await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::Other(error.to_string()))?;
@@ -260,17 +317,17 @@ impl Control {
 }
 
 /// Connects, and checks that the other side runs as the same user: a socket in a folder that somebody
-/// else could write to may be somebody else's.
-async fn connect_socket(path: &Path) -> Result<UnixStream, Failure> {
+/// else could write to may be somebody else's. With it the id of the process that listens, where the system says it.
+async fn connect_socket(path: &Path) -> Result<(UnixStream, Option<i32>), Failure> {
     let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => Failure::NotRunning,
         _ => Failure::Other(format!("cannot use {}: {error}", path.display())),
     })?;
-    let peer = stream.peer_cred().map_err(|error| Failure::Other(error.to_string()))?.uid();
-    if peer != nix::unistd::geteuid().as_raw() {
+    let peer = stream.peer_cred().map_err(|error| Failure::Other(error.to_string()))?;
+    if peer.uid() != nix::unistd::geteuid().as_raw() {
         return Err(Failure::Other(format!("{} belongs to another user; not used", path.display())));
     }
-    Ok(stream)
+    Ok((stream, peer.pid()))
 }
 
 /// Server-sent events, one at a time.

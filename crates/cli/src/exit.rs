@@ -61,6 +61,8 @@ pub(crate) struct CliError {
     pub(crate) hint: Option<String>,
     /// What stands beside the code with `--json`: how long to wait, which request still waits.
     pub(crate) facts: Vec<(&'static str, serde_json::Value)>,
+    /// Lines that show where in a file the mistake is.
+    pub(crate) picture: Option<String>,
     /// Whether the command was asked for JSON: then the error goes to stdout as one object too.
     pub(crate) json: bool,
 }
@@ -68,7 +70,17 @@ pub(crate) struct CliError {
 impl CliError {
     /// An error without a hint.
     pub(crate) fn new(exit: Exit, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { exit, code: code.into(), message: message.into(), hint: None, facts: Vec::new(), json: false }
+        let (code, message) = (code.into(), message.into());
+        Self { exit, code, message, hint: None, facts: Vec::new(), picture: None, json: false }
+    }
+
+    /// A mistake in a file: what the TOML reader says in one line, and the lines it points at as lines.
+    pub(crate) fn in_file(code: &str, text: &str) -> Self {
+        let drawn =
+            |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+        let (picture, said): (Vec<&str>, Vec<&str>) = text.lines().partition(drawn);
+        let error = Self::new(Exit::Usage, code, said.join(": "));
+        if picture.is_empty() { error } else { error.picture(picture.join("\n")) }
     }
 
     /// Adds what to do next.
@@ -82,6 +94,13 @@ impl CliError {
     #[must_use]
     pub(crate) fn fact(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
         self.facts.push((name, value.into()));
+        self
+    }
+
+    /// Adds the place in a file, as lines that stay lines.
+    #[must_use]
+    pub(crate) fn picture(mut self, lines: impl Into<String>) -> Self {
+        self.picture = Some(lines.into());
         self
     }
 
@@ -126,7 +145,7 @@ pub(crate) fn report(result: CommandResult) -> ExitCode {
                 terminal::note(&terminal::harmless(&error.message));
                 error.hint.as_deref().into_iter().for_each(terminal::hint);
             } else {
-                terminal::error(&error.message, error.hint.as_deref());
+                terminal::error(&error.message, error.picture.as_deref(), error.hint.as_deref());
             }
             ExitCode::from(error.exit as u8)
         }
@@ -182,5 +201,14 @@ mod tests {
             first_paragraph("error: the following is missing:\n  <DOMAIN>\n\nUsage: durward"),
             "the following is missing: <DOMAIN>"
         );
+    }
+
+    #[test]
+    fn the_picture_of_a_mistake_stays_lines() {
+        let text = "a.toml: TOML parse error at line 12, column 1\n   |\n12 | lisen = 1\n   | ^^^^^\nunknown field `lisen`";
+        let error = CliError::in_file("bad_config", text);
+        assert_eq!(error.message, "a.toml: TOML parse error at line 12, column 1: unknown field `lisen`");
+        assert_eq!(error.picture.as_deref(), Some("   |\n12 | lisen = 1\n   | ^^^^^"));
+        assert_eq!(CliError::in_file("bad_config", "rule 2: no").picture, None);
     }
 }

@@ -122,10 +122,13 @@ pub(crate) fn takes_full_screen() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && moves && sized
 }
 
-/// An error and what to do about it, on stderr.
-pub(crate) fn error(message: &str, hint: Option<&str>) {
+/// An error, where it is, and what to do about it, on stderr.
+pub(crate) fn error(message: &str, picture: Option<&str>, hint: Option<&str>) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     note(&format!("{red}error:{red:#} {}", harmless(message)));
+    for line in picture.unwrap_or_default().lines() {
+        note(&harmless(line));
+    }
     hint.into_iter().for_each(self::hint);
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use durward_protocol::{ApproverId, ErrorCode, RequestId};
+use durward_protocol::{ApproverId, ErrorCode, RequestId, Timestamp};
 use time::OffsetDateTime;
 
 /// The reason of a denial by a standing rule of the owner's.
@@ -65,7 +65,7 @@ pub enum Error {
     #[error("this agent is not paired with an approver")]
     NotPaired,
     /// Five answers failed within an hour.
-    #[error("five pairing codes failed within an hour: somebody may be guessing; no new code before {until}")]
+    #[error("five pairing codes failed within an hour: somebody may be guessing; no new code before {}", Timestamp::new(*until))]
     PairingPaused {
         /// When the oldest of the five is an hour old.
         until: OffsetDateTime,

@@ -215,9 +215,5 @@ pub(super) fn failed(failure: Failure) -> Event {
 }
 
 pub(super) fn text_of(failure: Failure) -> String {
-    match failure {
-        Failure::NotRunning => "no approver is running here".into(),
-        Failure::Refused(refusal) => refusal.message,
-        Failure::Other(text) => text,
-    }
+    failure.to_string()
 }

@@ -23,7 +23,7 @@ use crate::exit::CommandResult;
 use crate::terminal;
 use crate::tui;
 
-pub(crate) use words::{accepted, away, paired, request, scope, span, waiting};
+pub(crate) use words::{accepted, answered, away, fields, paired, request, scope, span, waiting};
 
 /// How the approver is run.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use durward_broker::approval::{GrantView, Notice, PausedWhy, RequestView, SessionView};
-use durward_protocol::{Limits, Verdict};
+use durward_protocol::{Field, Limits, Verdict};
 use durward_server::control::api::{Away, Decided, Suggestion, SuggestionAccepted};
 use time::OffsetDateTime;
 
@@ -18,8 +18,7 @@ pub(crate) fn request(request: &RequestView) -> String {
     let _ = writeln!(text, "  Agent    {}  ({})", harmless(request.agent_name.as_str()), request.agent_id);
     let _ = writeln!(text, "  Domain   {}", request.domain);
     text.push_str(&wrapped("  Reason   ", &harmless(&request.reason)));
-    let fields: Vec<String> = request.fields.iter().map(|field| harmless(&field.to_string())).collect();
-    let _ = writeln!(text, "  Fields   {}", fields.join(", "));
+    let _ = writeln!(text, "  Fields   {}", fields(&request.fields));
     if let Some(item) = &request.item_id {
         let _ = writeln!(text, "  Item     {}", harmless(item));
     }
@@ -85,15 +84,33 @@ pub(crate) fn paired(session: &SessionView) -> String {
 /// How a decision ended.
 pub(crate) fn decided(decided: &Decided) -> String {
     match decided.verdict {
-        Verdict::Approved => {
-            let fields: Vec<String> =
-                decided.fields.iter().map(|field| harmless(&field.to_string())).collect();
-            format!("Released: {}.", fields.join(", "))
-        }
+        Verdict::Approved if decided.fields.is_empty() => "Released nothing: the item has none of it.".into(),
+        Verdict::Approved => format!("Released: {}.", fields(&decided.fields)),
         Verdict::Denied => "Denied.".into(),
         Verdict::NotFound => "Nothing in the vault matches; the agent was told so.".into(),
         other => format!("Ended: {other}."),
     }
+}
+
+/// The same for an owner who answers from afar: it names the request, because numbers in a list change hands.
+pub(crate) fn answered(request: &RequestView, decided: &Decided) -> String {
+    let whose = format!("{} for {}", request.agent_id, request.domain);
+    match decided.verdict {
+        Verdict::Approved if decided.fields.is_empty() => {
+            format!("Released nothing to {whose}: the item has no {}.", fields(&request.fields))
+        }
+        Verdict::Approved => format!("Released to {whose}: {}.", fields(&decided.fields)),
+        Verdict::Denied => format!("Denied {whose}: {}.", fields(&request.fields)),
+        Verdict::NotFound => {
+            format!("Nothing in the vault matches {}; {} was told so.", request.domain, request.agent_id)
+        }
+        other => format!("The request of {whose} had ended: {other}."),
+    }
+}
+
+/// Fields in a row.
+pub(crate) fn fields(fields: &[Field]) -> String {
+    fields.iter().map(|field| harmless(&field.to_string())).collect::<Vec<_>>().join(", ")
 }
 
 /// What a notice says by itself. Waiting things are asked about instead.
@@ -157,10 +174,9 @@ pub(crate) fn missed(missed: &Away) -> Option<String> {
 
 /// Why a rule is offered.
 pub(crate) fn in_a_row(suggestion: &Suggestion) -> String {
-    let fields: Vec<String> = suggestion.fields.iter().map(|field| harmless(&field.to_string())).collect();
     format!(
         "You have approved {} for {} to {} {} times in a row.",
-        fields.join(", "),
+        fields(&suggestion.fields),
         suggestion.domain,
         suggestion.agent_id,
         suggestion.approvals

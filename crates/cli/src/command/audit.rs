@@ -10,7 +10,7 @@ use durward_server::control::api;
 use durward_store::{Durability, Store};
 use time::OffsetDateTime;
 
-use super::owner::{OutputArgs, print};
+use super::owner::{OutputArgs, print, print_verdict};
 use crate::control::{Control, Failure, SecretBody};
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::paths::Paths;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: AuditArgs) -> CommandResult {
 }
 
 fn verify(output: OutputArgs, verdict: &api::AuditVerdict) -> CommandResult {
-    print(output, verdict, |verdict| match &verdict.problem {
+    print_verdict(output, verdict.ok, verdict, |verdict| match &verdict.problem {
         None if verdict.ok => {
             format!("{} records; the chain holds.{}", verdict.records, lines(&verdict.agents))
         }

@@ -9,10 +9,10 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::owner::{OutputArgs, print};
-use super::serve::ListenArgs;
+use super::owner::{OutputArgs, print_verdict};
 use crate::exit::{CommandResult, Exit};
 use crate::paths::Paths;
+use crate::settings::ListenArgs;
 use crate::terminal::harmless;
 
 /// Look at this installation and say what is wrong with it, and how to mend it.
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &DoctorArgs) -> CommandResult {
         let (problems, advice) = (count(State::Problem), count(State::Advice));
         let result =
             json!({ "ok": problems == 0, "problems": problems, "advice": advice, "checks": findings });
-        print(args.output, &result, |_| text(&findings, problems, advice))?;
+        print_verdict(args.output, problems == 0, &result, |_| text(&findings, problems, advice))?;
         Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::from(Exit::Other as u8) })
     };
     look().map_err(|error: crate::exit::CliError| error.json(args.output.json))

@@ -10,11 +10,13 @@ mod credential_helper;
 pub(crate) mod device;
 mod doctor;
 mod explain;
+mod grants;
 mod inject;
 mod key;
 mod local;
 mod man;
 mod owner;
+mod pairing;
 mod policy;
 mod receipt;
 mod reference;
@@ -27,6 +29,7 @@ mod service;
 mod sessions;
 mod spake;
 mod status;
+mod table;
 mod token;
 mod vault;
 mod version;
@@ -34,7 +37,6 @@ mod version;
 use clap::{Parser, Subcommand};
 
 pub(crate) use agent::Mode;
-pub(crate) use owner::{parse_long_seconds, parse_seconds};
 
 use crate::clipboard;
 use crate::exit::CommandResult;
@@ -56,10 +58,10 @@ enum Command {
     Approve(serve::ApproveArgs),
     Down(serve::DownArgs),
     Status(status::StatusArgs),
-    Pairing(sessions::PairingArgs),
+    Pairing(pairing::PairingArgs),
     Sessions(sessions::SessionsArgs),
     Requests(requests::RequestsArgs),
-    Grants(sessions::GrantsArgs),
+    Grants(grants::GrantsArgs),
     Policy(policy::PolicyArgs),
     Unlock(status::UnlockArgs),
     Vault(vault::VaultArgs),
@@ -106,10 +108,10 @@ pub(crate) fn run(cli: Cli) -> CommandResult {
         Command::Approve(args) => serve::approve(args),
         Command::Down(args) => serve::down(args),
         Command::Status(args) => status::status(args),
-        Command::Pairing(args) => sessions::pairing(args),
+        Command::Pairing(args) => pairing::pairing(args),
         Command::Sessions(args) => sessions::sessions(args),
         Command::Requests(args) => requests::run(args),
-        Command::Grants(args) => sessions::grants(args),
+        Command::Grants(args) => grants::grants(args),
         Command::Policy(args) => policy::run(args),
         Command::Unlock(args) => status::unlock(args),
         Command::Lock(args) => status::lock(args),

@@ -4,19 +4,21 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use durward_broker::approval::{Decision, GrantSpec};
-use durward_protocol::Field;
+use durward_protocol::{AgentId, Domain, Field, RequestId, Verdict};
 use durward_server::Clock;
 use durward_server::control::api;
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::device::{AskedVerb, asked, elsewhere};
-use super::owner::{OutputArgs, parse_seconds, print, with_control};
-use super::sessions::plain_table;
+use super::owner::{OutputArgs, print, with_control};
+use super::table::Fitted;
 use crate::approver;
 use crate::control::{Control, Failure, SecretBody};
+use crate::duration::parse_seconds;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::prompt::{self, PasswordArgs};
-use crate::terminal::harmless;
+use crate::terminal::{self, harmless};
 
 /// Requests that wait for you: list, show, approve, deny.
 ///
@@ -39,15 +41,19 @@ pub(crate) struct RequestsArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Those that wait, oldest first (the default).
+    #[command(after_help = "Examples:\n  durward requests list\n  durward requests list --json")]
     List,
     /// One of them, whole.
+    #[command(after_help = "Examples:\n  durward requests show 1")]
     Show {
         /// Number in the list, or request id.
         which: String,
     },
-    /// Release the credential.
     Approve(ApproveArgs),
     /// Release nothing.
+    #[command(
+        after_help = "Examples:\n  durward requests deny 1\n  durward requests deny 1 --reason \"Not now\""
+    )]
     Deny {
         /// Number in the list, or request id.
         which: String,
@@ -57,10 +63,21 @@ enum Verb {
     },
 }
 
+/// Release the credential.
+///
+/// A number is a place in the list, and the list changes: on a terminal the request is shown again and asked about.
+/// Scripts name the request id, which `durward requests --json` says.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  durward requests approve 1\n  durward requests approve 1 --field username --yes\n  \
+    durward requests approve 1 --for 15m --password-stdin < password.txt\n  durward requests approve 1 --item 2"
+)]
 struct ApproveArgs {
     /// Number in the list, or request id.
     which: String,
+    /// Approve what has this number now, without showing it first.
+    #[arg(long)]
+    yes: bool,
     /// And approve the same for so long.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_seconds, group = "grant")]
     seconds: Option<u64>,
@@ -112,7 +129,7 @@ pub(crate) fn run(args: RequestsArgs) -> CommandResult {
                 let request = find(&list.requests, &which)?;
                 let body = body(request, &Decision::Deny { reason });
                 let decided: api::Decided = control.post("/requests/decide", body).await?;
-                print(output, &decided, |_| "Denied.".into())
+                answer(output, request, &decided)
             }
         }
     })
@@ -157,6 +174,13 @@ async fn approve_request(
     request: &api::RequestView,
     args: &ApproveArgs,
 ) -> CommandResult {
+    let fields = args.chosen_fields();
+    if let Some(other) = fields.iter().flatten().find(|field| !request.fields.contains(field)) {
+        let other = harmless(&other.to_string());
+        let text = format!("{} does not ask for {other}", request.agent_id);
+        return Err(CliError::new(Exit::Usage, "field_not_asked", text)
+            .hint(format!("it asks for {}", approver::fields(&request.fields))));
+    }
     let grant = match (args.seconds, args.session, args.uses) {
         (Some(seconds), _, _) => Some(GrantSpec::For { seconds }),
         (_, true, _) => Some(GrantSpec::Session),
@@ -164,21 +188,15 @@ async fn approve_request(
         _ => None,
     };
     let item_id = args.item.as_deref().map(|item| item_id(request, item)).transpose()?;
-    let decision = Decision::Approve { grant, item_id, fields: args.chosen_fields() };
+    confirm(request, args)?;
+    let decision = Decision::Approve { grant, item_id, fields };
     let vault: api::VaultStatus = control.get("/vault").await?;
     let mut body = body(request, &decision);
     if vault.needs_password && vault.exists && vault.open_until.is_none() {
         body = body.secret("password", &prompt::password("Vault password: ", &args.password)?);
     }
     match control.post::<api::Decided>("/requests/decide", body).await {
-        Ok(decided) => print(output, &decided, |decided| {
-            let fields: Vec<String> = decided.fields.iter().map(ToString::to_string).collect();
-            if fields.is_empty() {
-                format!("{}.", decided.verdict)
-            } else {
-                format!("Released: {}.", fields.join(", "))
-            }
-        }),
+        Ok(decided) => answer(output, request, &decided),
         Err(Failure::Refused(refusal)) if !refusal.choices.is_empty() => {
             let names: Vec<String> = refusal
                 .choices
@@ -194,6 +212,43 @@ async fn approve_request(
                 .hint(format!("choose:\n{}", names.join("\n"))))
         }
         Err(failure) => Err(failure.into()),
+    }
+}
+
+/// A number may have gone to another request since the list was read: a person sees which one it is now.
+fn confirm(request: &api::RequestView, args: &ApproveArgs) -> Result<(), CliError> {
+    let named = args.which == request.request_id.to_string();
+    if named || args.yes || !terminal::interactive() {
+        return Ok(());
+    }
+    terminal::note(&approver::request(request));
+    if prompt::confirm("Release it?", false)? {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::Cancelled, "cancelled", "nothing was released; the request keeps waiting"))
+}
+
+/// What became of a request: in words, as JSON, and as an exit code that tells a release from none.
+fn answer(output: OutputArgs, request: &api::RequestView, decided: &api::Decided) -> CommandResult {
+    #[derive(Serialize)]
+    struct Answered<'a> {
+        #[serde(flatten)]
+        decided: &'a api::Decided,
+        request_id: &'a RequestId,
+        agent_id: &'a AgentId,
+        domain: &'a Domain,
+    }
+    let text = approver::answered(request, decided);
+    let failed = |exit, code: &str| Err(CliError::new(exit, code, text.trim_end_matches('.')));
+    match decided.verdict {
+        Verdict::Approved if decided.fields.is_empty() => failed(Exit::NotFound, "field_not_found"),
+        Verdict::Approved | Verdict::Denied => {
+            let (request_id, agent_id, domain) = (&request.request_id, &request.agent_id, &request.domain);
+            print(output, &Answered { decided, request_id, agent_id, domain }, |_| text)
+        }
+        Verdict::NotFound => failed(Exit::NotFound, "not_found"),
+        Verdict::Expired => failed(Exit::TimedOut, "expired"),
+        Verdict::Cancelled => failed(Exit::Cancelled, "cancelled"),
     }
 }
 
@@ -236,21 +291,19 @@ fn table(requests: &[api::RequestView], now: OffsetDateTime) -> String {
     if requests.is_empty() {
         return "Nothing waits.".into();
     }
-    let mut table = plain_table(&["#", "AGENT", "DOMAIN", "FIELDS", "AGE", "LEFT", "REASON"]);
+    let mut table = Fitted::new(&["#", "AGENT", "DOMAIN", "FIELDS", "AGE", "LEFT", "REASON"]);
     for (i, r) in requests.iter().enumerate() {
-        let fields: Vec<String> = r.fields.iter().map(|field| harmless(&field.to_string())).collect();
-        let reason: String = harmless(&r.reason).chars().take(60).collect();
         table.add_row([
             (i + 1).to_string(),
             r.agent_id.to_string(),
             if r.alike > 0 { format!("{} (+{} alike)", r.domain, r.alike) } else { r.domain.to_string() },
-            fields.join(", "),
+            approver::fields(&r.fields),
             approver::span(now - r.created_at),
             approver::span(r.expires_at - now),
-            reason,
+            harmless(&r.reason),
         ]);
     }
-    let mut text = table.trim_fmt();
+    let mut text = table.text(&["REASON", "FIELDS", "DOMAIN"]);
     for (i, request) in requests.iter().enumerate() {
         if let Some(device) = &request.approved_by {
             let _ =

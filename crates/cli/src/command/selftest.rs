@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::owner::{OutputArgs, print};
+use super::owner::{OutputArgs, print_verdict};
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::terminal;
 
@@ -65,7 +65,7 @@ fn attack_all(output: OutputArgs) -> CommandResult {
     let all = stopped == findings.len();
     let report = Report { version: env!("CARGO_PKG_VERSION"), stopped, findings };
     if output.json {
-        print(output, &report, |_| String::new())?;
+        print_verdict(output, all, &report, |_| String::new())?;
     } else {
         show(&report);
     }

@@ -1,86 +1,25 @@
 //! `durward up`, `durward serve` (`daemon`), `durward approve`, `durward down`
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use durward_protocol::device::DeviceName;
-use durward_server::{
-    AccountsConfig, Clock, Config, DevicesConfig, Home, Network, Running, Server, TlsConfig, VaultSource,
-};
-use durward_store::Durability;
+use durward_server::{Clock, Home, Running, Server, VaultSource};
 use durward_vault::Registry;
-use time::Duration;
 
-use super::owner::{OutputArgs, RunsOnArgs, parse_lifetime, parse_seconds, print, with_control};
+use super::owner::{OutputArgs, RunsOnArgs, print, with_control};
 use crate::approver;
-use crate::config::{DurabilityWord, FileConfig};
+use crate::config::FileConfig;
 use crate::control::{Control, SecretBody};
-use crate::env_vars;
+use crate::duration::parse_seconds;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::harden::harden;
 use crate::logging::{self, LogArgs};
 use crate::notify;
 use crate::paths::Paths;
 use crate::rest_key;
-use crate::secret_arg::SecretArg;
+use crate::settings::{self, ListenArgs};
 use crate::terminal;
-
-/// Where the server listens.
-#[derive(Debug, Default, Args)]
-pub(crate) struct ListenArgs {
-    /// Address of the agent plane [default: 127.0.0.1:5000].
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(super) listen: Option<SocketAddr>,
-    /// Port of the agent plane on 127.0.0.1; short for --listen 127.0.0.1:PORT.
-    #[arg(long, env = env_vars::PORT, conflicts_with = "listen")]
-    pub(super) port: Option<u16>,
-    /// Address of the control port; loopback only [default: 127.0.0.1:9778].
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(super) control: Option<SocketAddr>,
-    /// Serve the control plane on its Unix socket only.
-    #[arg(long, conflicts_with = "control")]
-    pub(super) no_control_port: bool,
-    /// Keep everything in this database: postgres://USER@HOST/DATABASE. Give a password in the variable
-    /// or in ~/.pgpass, not here.
-    #[arg(long, value_name = "URL", env = env_vars::DURWARD_DATABASE_URL, hide_env_values = true)]
-    pub(super) database_url: Option<SecretArg>,
-    /// Speak TLS on the agent plane: PEM file with the certificate chain.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub(super) tls_cert: Option<PathBuf>,
-    /// The certificate's key, a PEM file. Both are read again when they change.
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub(super) tls_key: Option<PathBuf>,
-    /// Speak TLS with a certificate made here, for trials.
-    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
-    pub(super) tls_self_signed: bool,
-    /// Serve no /auth/*: neither passphrases nor API keys are taken.
-    #[arg(long)]
-    pub(super) no_accounts: bool,
-    /// A proxy, or a network of them, whose X-Forwarded-For counts. May be repeated.
-    #[arg(long, value_name = "CIDR")]
-    pub(super) trusted_proxy: Vec<Network>,
-    /// A program that is told of guessing: it reads one JSON object from its standard input.
-    #[arg(long, value_name = "PROGRAM")]
-    pub(super) alert_command: Option<String>,
-    /// How long a device key lives from its issue or rotation, for example 90d; without it, until it is revoked.
-    #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
-    pub(super) key_lifetime: Option<Duration>,
-    /// Name of this device, when it has none yet [default: the machine's]. Later: `durward devices rename`.
-    #[arg(long, value_name = "NAME")]
-    pub(super) device_name: Option<String>,
-    /// Do not look for devices on the network: addresses that were given are used alone.
-    #[arg(long)]
-    pub(super) no_mdns: bool,
-    /// Look for devices on the loopback interface too, for several on one machine.
-    #[arg(long, conflicts_with = "no_mdns")]
-    pub(super) mdns_on_loopback: bool,
-    /// Pair with no devices, and take nothing from them.
-    #[arg(long, conflicts_with_all = ["device_name", "no_mdns", "mdns_on_loopback"])]
-    pub(super) no_devices: bool,
-}
 
 /// Start the approver here: server, and the approver's screen in this terminal.
 ///
@@ -237,7 +176,7 @@ async fn until_free(home: &Home) {
 async fn start(paths: &Paths, listen: &ListenArgs) -> Result<Running, CliError> {
     harden();
     let file = FileConfig::load(&paths.config_file())?;
-    let mut config = config(&file, listen)?;
+    let mut config = settings::config(&file, listen)?;
     config.policy = Some(paths.policy_file());
     config.notifiers = notify::notifiers(&file.notify);
     config.rest_key = Some(rest_key::of_approver(paths)?);
@@ -253,104 +192,6 @@ fn start_error(error: durward_server::Error) -> CliError {
         _ => "start_failed",
     };
     CliError::new(Exit::Other, code, error.to_string())
-}
-
-/// What is wrong with a configuration, if its words are right and its values are not.
-pub(super) fn check(file: &FileConfig) -> Result<(), CliError> {
-    config(file, &ListenArgs::default()).map(|_| ())
-}
-
-/// Flag, then environment (clap reads it), then file, then default.
-pub(super) fn config(file: &FileConfig, listen: &ListenArgs) -> Result<Config, CliError> {
-    let mut config = Config { limits: file.limits.clone(), ..Config::default() };
-    let port = listen.port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    if let Some(address) = listen.listen.or(port).or(file.server.listen) {
-        config.listen = address;
-    }
-    if let Some(address) = listen.control.or(file.server.control) {
-        config.control = Some(address);
-    }
-    if listen.no_control_port || file.server.control_port == Some(false) && listen.control.is_none() {
-        config.control = None;
-    }
-    config.allowed_origins.clone_from(&file.server.allowed_origins);
-    if file.server.durability == Some(DurabilityWord::Full) {
-        config.durability = Durability::Full;
-    }
-    if let Some(minutes) = file.session.idle_minutes {
-        config.approval.session_idle = Duration::minutes(i64::from(minutes.max(1)));
-    }
-    if let Some(hours) = file.session.absolute_hours {
-        config.approval.session_absolute = Duration::hours(i64::from(hours.max(1)));
-    }
-    if let Some(minutes) = file.session.request_minutes {
-        config.approval.request_life = Duration::minutes(i64::from(minutes.max(1)));
-    }
-    config.database_url = listen.database_url.as_ref().map(SecretArg::shared);
-    config.trusted_proxies = trusted_proxies(file, listen)?;
-    config.tls = tls(file, listen)?;
-    config.accounts = accounts(file, listen)?;
-    config.devices = devices(file, listen)?;
-    Ok(config)
-}
-
-fn devices(file: &FileConfig, listen: &ListenArgs) -> Result<Option<DevicesConfig>, CliError> {
-    let table = &file.devices;
-    if listen.no_devices || table.enabled == Some(false) {
-        return Ok(None);
-    }
-    let name = listen.device_name.clone().or_else(|| table.name.clone());
-    if let Some(name) = &name {
-        DeviceName::parse(name)
-            .map_err(|error| CliError::new(Exit::Usage, "invalid_device_name", error.to_string()))?;
-    }
-    Ok(Some(DevicesConfig {
-        name,
-        mdns: !listen.no_mdns && table.mdns != Some(false),
-        mdns_on_loopback: listen.mdns_on_loopback,
-    }))
-}
-
-/// Half a pair in the file must not mean that TLS is off.
-fn tls(file: &FileConfig, listen: &ListenArgs) -> Result<Option<TlsConfig>, CliError> {
-    let named = match (file.server.tls_cert.clone(), file.server.tls_key.clone()) {
-        (Some(_), None) => Err("tls_cert stands there without tls_key"),
-        (None, Some(_)) => Err("tls_key stands there without tls_cert"),
-        (certificate, key) => Ok(certificate.zip(key)),
-    };
-    let named = named.map_err(|what| {
-        CliError::new(Exit::Usage, "bad_config", format!("[server] {what}: TLS needs both"))
-    })?;
-    if listen.tls_self_signed {
-        return Ok(Some(TlsConfig::SelfSigned));
-    }
-    let files = listen.tls_cert.clone().zip(listen.tls_key.clone()).or(named);
-    Ok(files.map(|(certificate, key)| TlsConfig::Files { certificate, key }))
-}
-
-fn trusted_proxies(file: &FileConfig, listen: &ListenArgs) -> Result<Vec<Network>, CliError> {
-    if !listen.trusted_proxy.is_empty() {
-        return Ok(listen.trusted_proxy.clone());
-    }
-    let named = file.server.trusted_proxies.iter().map(|text| text.parse());
-    named.collect::<Result<_, _>>().map_err(|text: String| CliError::new(Exit::Usage, "bad_config", text))
-}
-
-fn accounts(file: &FileConfig, listen: &ListenArgs) -> Result<Option<AccountsConfig>, CliError> {
-    if listen.no_accounts || file.server.accounts == Some(false) {
-        return Ok(None);
-    }
-    let mut config = AccountsConfig::default();
-    let flag = listen.alert_command.clone().map(|program| vec![program]);
-    config.alert_command = flag.or_else(|| file.server.alert_command.clone());
-    config.policy.key_lifetime = match (listen.key_lifetime, file.server.key_lifetime.as_deref()) {
-        (Some(flag), _) => Some(flag),
-        (None, Some(text)) => Some(parse_lifetime(text).map_err(|message| {
-            CliError::new(Exit::Usage, "bad_config", format!("[server] key_lifetime = {text:?}: {message}"))
-        })?),
-        (None, None) => None,
-    };
-    Ok(Some(config))
 }
 
 /// The vault in use, looked up each time: `durward vault use` takes effect without a restart.

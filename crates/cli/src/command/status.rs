@@ -6,8 +6,9 @@ use clap::Args;
 use durward_protocol::{ErrorCode, SecretString};
 use durward_server::control::api;
 
-use super::owner::{OutputArgs, parse_seconds, print, with_control};
+use super::owner::{OutputArgs, print, with_control};
 use crate::control::{Control, Failure, SecretBody};
+use crate::duration::parse_seconds;
 use crate::exit::CommandResult;
 use crate::prompt::{self, PasswordArgs};
 use crate::{approver, terminal};

@@ -8,6 +8,7 @@ use durward_vault::{BuiltinVault, Item};
 use insta::assert_snapshot;
 
 use crate::home::{Finished, Home, PASSWORD, VAULT_PASSWORD};
+use crate::terminal::on_a_terminal;
 
 /// Ids, times, words, ports and paths, which differ from run to run.
 fn settings(home: &Home) -> insta::Settings {
@@ -91,7 +92,8 @@ fn a_day_at_the_approver() {
     assert_eq!(wrong.code, 8, "{wrong:?}");
     let approve = ["requests", "approve", "1", "--uses", "3", "--password-stdin"];
     let approved = home.run_with(&approve, &format!("{VAULT_PASSWORD}\n"));
-    assert_eq!((approved.code, approved.stdout.as_str()), (0, "Released: username, password.\n"));
+    assert_eq!(approved.code, 0, "{approved:?}");
+    assert!(approved.stdout.ends_with(" for example.com: username, password.\n"), "{approved:?}");
     let got = asking.finish();
     assert_eq!(got.code, 0, "{got:?}");
     run(&["grants", "list"]);
@@ -159,6 +161,96 @@ fn several_items_match() {
     assert_eq!(approved.code, 0, "{approved:?}");
     let got = asking.finish();
     assert!(got.code == 0 && got.stdout.contains("ada@work"), "{got:?}");
+}
+
+/// A number is a place in a list that changes: the answer says which request it was, and an exit code whether anything left.
+#[test]
+fn an_answer_names_its_request_and_tells_a_release_from_none() {
+    let (home, agent) = (Home::with_vault(), Home::empty());
+    let daemon = home.serve_quietly();
+    let url = daemon.url();
+    let ask = |domain: &str, field: &str| {
+        agent.start(&["request", domain, "--reason", "x", "--field", field, "--approver", &url])
+    };
+    let first = ask("example.com", "totp");
+    let code = first.code();
+    home.wait_json(&["pairing"], |list| list["pairings"].get(0).cloned());
+    assert_eq!(home.enter(&code).code, 0);
+    let waiting = home.wait_requests(1);
+    let agent_id = waiting[0]["agent_id"].as_str().unwrap().to_owned();
+    assert_eq!(home.run_with(&["unlock", "--password-stdin"], VAULT_PASSWORD).code, 0);
+
+    let other = home.run(&["requests", "approve", "1", "--field", "password"]);
+    assert_eq!(other.code, 64, "{other:?}");
+    assert!(other.stderr.contains(&format!("{agent_id} does not ask for password")), "{other:?}");
+    assert!(other.stderr.contains("it asks for totp"), "{other:?}");
+
+    let id = waiting[0]["request_id"].as_str().unwrap();
+    let none = home.run(&["requests", "approve", id]);
+    assert_eq!((none.code, none.stdout.as_str()), (4, ""), "{none:?}");
+    let said = format!("Released nothing to {agent_id} for example.com: the item has no totp");
+    assert!(none.stderr.contains(&said), "{none:?}");
+    first.finish();
+
+    let second = ask("nowhere.example", "password");
+    home.wait_requests(1);
+    let nothing = home.run(&["requests", "approve", "1", "--json"]);
+    assert_eq!(nothing.code, 4, "{nothing:?}");
+    assert_eq!(nothing.json()["error"]["code"], "not_found", "{nothing:?}");
+    assert!(nothing.stderr.contains("Nothing in the vault matches nowhere.example"), "{nothing:?}");
+    second.finish();
+
+    let third = ask("db.internal", "password");
+    home.wait_requests(1);
+    let denied = home.json(&["requests", "deny", "1"]);
+    for (key, value) in [("verdict", "denied"), ("domain", "db.internal"), ("agent_id", agent_id.as_str())] {
+        assert_eq!(denied[key], value, "{denied}");
+    }
+    assert_eq!(denied["success"], true);
+    third.finish();
+    let gone = home.run(&["requests", "deny", "1"]);
+    assert_eq!(gone.code, 4, "{gone:?}");
+    let revoked = home.run(&["sessions", "revoke", "1"]);
+    assert!(revoked.stdout.contains(&agent_id), "{revoked:?}");
+    assert_eq!(home.run(&["sessions", "revoke", "--all"]).stdout, "There was no session to revoke.\n");
+}
+
+/// On a terminal what has the number now is shown, and a no releases nothing.
+#[test]
+fn a_number_typed_on_a_terminal_is_shown_and_asked_about() {
+    let (home, agent) = (Home::with_vault(), Home::empty());
+    let daemon = home.serve_quietly();
+    let asking = agent.start(&["request", "example.com", "--reason", "Book it", "--approver", &daemon.url()]);
+    let code = asking.code();
+    home.wait_json(&["pairing"], |list| list["pairings"].get(0).cloned());
+    assert_eq!(home.enter(&code).code, 0);
+    home.wait_requests(1);
+    assert_eq!(home.run_with(&["unlock", "--password-stdin"], VAULT_PASSWORD).code, 0);
+    for (answer, end) in [("n", "nothing was released"), ("y", "Released to ")] {
+        let mut approve = on_a_terminal(&home, &["requests", "approve", "1"]);
+        let shown = approve.exp_string("Release it? [y/N]").unwrap();
+        assert!(shown.contains("example.com") && shown.contains("Book it"), "{shown}");
+        approve.send_line(answer).unwrap();
+        approve.exp_string(end).unwrap();
+        approve.exp_eof().unwrap();
+    }
+    assert_eq!(asking.finish().code, 0);
+}
+
+/// A process that was suspended answers nothing: that is said, and how it goes on.
+#[test]
+fn a_suspended_approver_is_said_to_be_silent() {
+    let home = Home::with_vault();
+    let daemon = home.serve_quietly();
+    daemon.process.signal(nix::sys::signal::Signal::SIGSTOP);
+    let status = home.run(&["status", "--json"]);
+    daemon.process.signal(nix::sys::signal::Signal::SIGCONT);
+    assert_eq!((status.code, &status.json()["error"]["code"]), (2, &"not_answering".into()), "{status:?}");
+    let pid = daemon.process.child.id();
+    for said in [format!("pid {pid}, does not answer: is it suspended?"), format!("kill -CONT {pid}")] {
+        assert!(status.stderr.contains(&said), "{said}: {status:?}");
+    }
+    assert_eq!(home.run(&["status"]).code, 0);
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_denial_carries_the_owners_words() {
     assert_eq!(home.enter(&code).code, 0);
     home.wait_requests(1);
     let denied = home.run(&["requests", "deny", "1", "--reason", "Not on a Sunday"]);
-    assert_eq!((denied.code, denied.stdout.as_str()), (0, "Denied.\n"), "{denied:?}");
+    assert_eq!((denied.code, denied.stdout.starts_with("Denied ")), (0, true), "{denied:?}");
     let finished = agent.finish();
     assert_eq!(finished.code, 1, "{finished:?}");
     assert_eq!(said(&finished)["error"]["code"], "denied");

@@ -118,7 +118,7 @@ pub struct EnterCode {
     /// The number before the code; needed when several wait.
     #[serde(default)]
     pub number: Option<PairingNumber>,
-    /// The six digits.
+    /// The six digits, or all that the agent shows: `12-847293`.
     pub code: SecretString,
     /// A narrower scope than was asked for, as on the wire.
     #[serde(default)]

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use durward_broker::approval::{Answer, Event};
-use durward_protocol::{Code, ErrorCode, Scope};
+use durward_protocol::{ErrorCode, Scope, TypedCode};
 
 use super::api::{Done, EnterCode, Paired, Pairings, RefusePairing};
 use super::{ControlPlane, pair};
@@ -24,9 +24,12 @@ pub(super) async fn enter(
     State(plane): State<ControlPlane>,
     Body(body): Body<EnterCode>,
 ) -> Result<Json<Paired>, ApiError> {
-    let code: Code = body.code.expose_secret().parse()?;
+    let typed: TypedCode = body.code.expose_secret().parse()?;
+    if body.number.is_some() && typed.number.is_some_and(|typed| Some(typed) != body.number) {
+        return Err(ApiError::new(ErrorCode::InvalidCode).detail("the code begins with another number"));
+    }
     let scope = body.scope.as_deref().map(Scope::parse).transpose()?;
-    let (number, apply_rules) = (body.number, body.apply_rules);
+    let (code, number, apply_rules) = (typed.code, body.number.or(typed.number), body.apply_rules);
     let runs_on = match body.runs_on {
         Some(id) => pair::service(&plane)?.runs_on(id, body.device_may_answer).await?,
         None if body.device_may_answer => {

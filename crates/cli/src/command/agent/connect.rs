@@ -53,7 +53,7 @@ pub(crate) struct PairArgs {
     #[arg(long, value_name = "N")]
     pub(crate) scope_uses: Option<u64>,
     /// End the session after this time: seconds, or with a unit, such as 90m or 8h.
-    #[arg(long, value_name = "TIME", value_parser = crate::command::parse_long_seconds)]
+    #[arg(long, value_name = "TIME", value_parser = crate::duration::parse_long_seconds)]
     pub(crate) scope_expires: Option<u64>,
 }
 

@@ -56,7 +56,7 @@ impl ModeArgs {
 pub(crate) struct WaitArgs {
     /// Give up waiting for the decision after this time, such as 90, 90s or 15m, and exit with 11; the request stays
     /// [default: until it is decided]. Pairing, where it has to be done first, has five minutes of its own.
-    #[arg(long, value_name = "TIME", value_parser = crate::command::parse_long_seconds)]
+    #[arg(long, value_name = "TIME", value_parser = crate::duration::parse_long_seconds)]
     pub(crate) wait: Option<u64>,
     /// Only hand the request in and exit with 11; `durward agent requests wait ID` waits for it.
     #[arg(long, conflicts_with = "wait")]
@@ -83,7 +83,7 @@ pub(crate) struct FetchArgs {
     #[command(flatten)]
     wait: WaitArgs,
     /// How long the owner has to decide, such as 15m or 24h [default: the approver's, 10m].
-    #[arg(long, value_name = "TIME", value_parser = crate::command::parse_seconds)]
+    #[arg(long, value_name = "TIME", value_parser = crate::duration::parse_seconds)]
     expires: Option<u64>,
     /// Ask for this item of the vault, by its id: `credentialId` of an earlier answer.
     #[arg(long, value_name = "ID")]

@@ -101,7 +101,7 @@ fn write(args: &BackupArgs) -> CommandResult {
         CliError::new(Exit::Other, "backup_failed", format!("cannot write {}: {error}", args.file.display()))
     })?;
     let result = json!({
-        "success": true, "path": args.file, "files": contents.entries.len(), "encrypted": password.is_some(),
+        "path": args.file, "files": contents.entries.len(), "encrypted": password.is_some(),
         "left_out": contents.left_out,
     });
     print(args.output, &result, |_| {
@@ -141,7 +141,7 @@ fn read(args: &RestoreArgs) -> CommandResult {
     let has_key = entries.iter().any(|entry| entry.name == contents::REST_KEY);
     let records = runtime()?.block_on(verify(&home))?;
     let result = json!({
-        "success": true, "files": places.len(), "audit_records": records, "sessions_kept": has_key,
+        "files": places.len(), "audit_records": records, "sessions_kept": has_key,
     });
     print(args.output, &result, |_| {
         let mut text = format!("Restored {} files.", places.len());

@@ -27,8 +27,7 @@ pub(super) fn set(output: OutputArgs, paths: &Paths, key: &str, typed: &str) -> 
         write(&path, &after)?;
     }
     let value = edit::get(&after, key).unwrap_or(typed).to_owned();
-    let result =
-        json!({ "success": true, "key": key, "value": parsed(&value), "path": path, "changed": changed });
+    let result = json!({ "key": key, "value": parsed(&value), "path": path, "changed": changed });
     print(output, &result, |_| {
         let value = harmless(&value);
         if !changed {
@@ -51,7 +50,7 @@ pub(super) fn unset(output: OutputArgs, paths: &Paths, key: &str) -> CommandResu
         write(&path, after)?;
     }
     let changed = after.is_some();
-    let result = json!({ "success": true, "key": key, "path": path, "changed": changed });
+    let result = json!({ "key": key, "path": path, "changed": changed });
     print(output, &result, |_| {
         if changed {
             format!("{key} is out of {}: its default holds.{}", path.display(), when(key))
@@ -85,7 +84,7 @@ fn with(path: &Path, before: &str, key: &str, typed: &str) -> Result<String, Cli
 /// Read as the approver reads it.
 fn check(text: &str) -> Result<(), String> {
     let config = FileConfig::parse_briefly(text)?;
-    crate::command::serve::check(&config).map_err(|error| error.message)
+    crate::settings::check(&config).map_err(|error| error.message)
 }
 
 fn read(path: &Path) -> Result<String, CliError> {

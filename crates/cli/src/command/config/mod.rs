@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::owner::{OutputArgs, print};
-use super::serve::ListenArgs;
 use crate::config::FileConfig;
 use crate::env_vars;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::paths::Paths;
 use crate::rest_key::Choice;
+use crate::settings::{self, ListenArgs};
 use crate::terminal::harmless;
 
 /// The settings in force, and where each comes from.
@@ -129,7 +129,7 @@ fn check(output: OutputArgs, paths: &Paths, file: Option<PathBuf>) -> CommandRes
         return Err(CliError::new(Exit::NotFound, "config_not_found", text));
     }
     let config = FileConfig::load(&path)?;
-    super::serve::check(&config)?;
+    settings::check(&config)?;
     let result = json!({ "path": path, "exists": path.exists() });
     print(output, &result, |_| {
         if path.exists() {
@@ -141,7 +141,7 @@ fn check(output: OutputArgs, paths: &Paths, file: Option<PathBuf>) -> CommandRes
 }
 
 fn settings(paths: &Paths, file: &FileConfig, listen: &ListenArgs) -> Result<Vec<Setting>, CliError> {
-    let config = super::serve::config(file, listen)?;
+    let config = settings::config(file, listen)?;
     let (server, session) = (&file.server, &file.session);
     let mut settings = Vec::new();
     let mut add = |key, value: Value, source| settings.push(Setting { key, value, source });

@@ -8,7 +8,7 @@ use durward_protocol::device::{AskedState, DecisionWord};
 
 use super::no_daemon;
 use crate::command::owner::{OutputArgs, print};
-use crate::command::sessions::plain_table;
+use crate::command::table::plain_table;
 use crate::control::{Control, SecretBody};
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::terminal::harmless;

@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 
 use super::{explain, is_called, keys, not_found};
 use crate::command::owner::OutputArgs;
-use crate::command::sessions::minutes;
+use crate::command::table::minutes;
 use crate::control::Control;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::interrupt::Interrupt;

@@ -6,7 +6,7 @@ use durward_protocol::device::DeviceId;
 use durward_protocol::device::api::{DeviceStatus, Devices, Inbox, MdnsStatus};
 use durward_sealing::DeviceCard;
 
-use crate::command::sessions::{minutes, plain_table};
+use crate::command::table::{minutes, plain_table};
 use crate::terminal::harmless;
 
 /// The list of devices, and under it whatever keeps messages waiting.

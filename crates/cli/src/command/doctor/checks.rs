@@ -9,11 +9,12 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::{Finding, system};
-use crate::command::serve::{self, ListenArgs};
+
 use crate::config::FileConfig;
 use crate::control::{Control, Failure};
 use crate::paths::Paths;
 use crate::rest_key::{self, Choice, SystemKeyring};
+use crate::settings::{self, ListenArgs};
 
 /// No clock of a machine that runs this version is right before this.
 const BUILT_AFTER: OffsetDateTime = datetime!(2026-01-01 0:00 UTC);
@@ -42,7 +43,7 @@ pub(super) async fn all(paths: &Paths, listen: &ListenArgs) -> Vec<Finding> {
 }
 
 fn settings(paths: &Paths, listen: &ListenArgs, found: &mut Vec<Finding>) -> Option<Config> {
-    let read = FileConfig::load(&paths.config_file()).and_then(|file| serve::config(&file, listen));
+    let read = FileConfig::load(&paths.config_file()).and_then(|file| settings::config(&file, listen));
     let config = match read {
         Ok(config) => {
             let there = if paths.config_file().exists() { "is good" } else { "is not there: defaults hold" };
@@ -93,7 +94,8 @@ async fn daemon(paths: &Paths, found: &mut Vec<Finding>) -> Option<api::Status> 
         Err(Failure::Refused(refusal)) => {
             finding(Finding::problem("approver", refusal.message, "restart it"))
         }
-        Err(Failure::Other(text)) => {
+        Err(failure) => {
+            let text = failure.to_string();
             let fix = format!("look at who made {}", paths.control_socket().display());
             finding(Finding::problem("approver", text, fix))
         }

@@ -16,8 +16,7 @@ pub(super) async fn record(paths: &Paths, entry: &AuditEntry) -> Result<(), CliE
     match control.post::<Done>("/audit", SecretBody::new(entry)).await {
         Ok(_) => Ok(()),
         Err(Failure::NotRunning) => directly(paths, entry).await.map_err(|error| failed(&error)),
-        Err(Failure::Refused(refusal)) => Err(failed(&refusal.message)),
-        Err(Failure::Other(text)) => Err(failed(&text)),
+        Err(failure) => Err(failed(&failure)),
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct PolicyArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Read a file and say what is wrong with it; no approver is needed.
+    #[command(after_help = "Examples:\n  durward policy check\n  durward policy check draft.toml")]
     Check {
         /// Which [default: policy.toml in the configuration folder].
         file: Option<PathBuf>,
@@ -44,8 +45,10 @@ enum Verb {
     /// Rules that would have spared you questions (after three identical approvals): list them, accept one.
     Suggestions(suggest::SuggestionsArgs),
     /// The rules in force at the approver that runs here (the default).
+    #[command(after_help = "Examples:\n  durward policy show --json")]
     Show,
     /// Read the file now. The approver also does so by itself when the file has changed.
+    #[command(after_help = "Examples:\n  durward policy reload")]
     Reload,
 }
 
@@ -61,8 +64,14 @@ pub(crate) fn run(args: PolicyArgs) -> CommandResult {
             print(output, &status, text)
         }),
         Verb::Reload => with_control(output, |control| async move {
-            let status: api::PolicyStatus = control.post("/policy/reload", SecretBody::default()).await?;
-            print(output, &status, text)
+            match control.post::<api::PolicyStatus>("/policy/reload", SecretBody::default()).await {
+                Ok(status) => print(output, &status, text),
+                // The approver says where the mistake is in one line; read here it is shown in the file.
+                Err(failure) => Err(read(None).err().map_or_else(
+                    || failure.into(),
+                    |error| error.hint("the rules read before stay in force; docs/policy.md explains rules"),
+                )),
+            }
         }),
     }
 }
@@ -86,9 +95,8 @@ fn read(file: Option<PathBuf>) -> Result<(PathBuf, Policy), CliError> {
         Some(file) => file,
         None => Paths::discover()?.policy_file(),
     };
-    let policy = durward_server::read_policy(&path).map_err(|text| {
-        CliError::new(Exit::Usage, "bad_policy", text).hint("docs/policy.md explains rules")
-    })?;
+    let policy = durward_server::read_policy(&path)
+        .map_err(|text| CliError::in_file("bad_policy", &text).hint("docs/policy.md explains rules"))?;
     Ok((path, policy))
 }
 

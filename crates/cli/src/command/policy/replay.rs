@@ -13,6 +13,7 @@ use time::{Duration, OffsetDateTime};
 use super::question::Assumed;
 use crate::command::audit::Log;
 use crate::command::owner::{OutputArgs, print};
+use crate::duration::parse_since;
 use crate::exit::{CliError, CommandResult};
 
 /// Requests that are listed; more are only counted.
@@ -181,15 +182,4 @@ fn line(changed: &Changed) -> String {
         changed.was,
         changed.now
     )
-}
-
-fn parse_since(text: &str) -> Result<Duration, String> {
-    let bad = || "use a number with h or d, for example 30d".to_owned();
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
-    let number: i64 = number.parse().ok().filter(|n| (1..=100_000).contains(n)).ok_or_else(bad)?;
-    match unit {
-        "h" => Ok(Duration::hours(number)),
-        "d" => Ok(Duration::days(number)),
-        _ => Err(bad()),
-    }
 }

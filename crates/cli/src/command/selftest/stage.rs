@@ -182,7 +182,7 @@ fn refusal(failure: Failure) -> String {
     match failure {
         Failure::Refused(refusal) => refusal.error,
         Failure::NotRunning => "not_running".into(),
-        Failure::Other(text) => text,
+        other => other.to_string(),
     }
 }
 

@@ -162,7 +162,7 @@ fn install(output: OutputArgs, manager: Manager, text: &str, force: bool) -> Com
         .and_then(|()| durward_files::write_private(&path, text.as_bytes()))
         .map_err(|error| failed("write", &path, &error))?;
     let text = format!("Wrote {}. {}", path.display(), manager.start(&path)?);
-    print(output, &json!({ "success": true, "path": path }), |_| text)
+    print(output, &json!({ "path": path }), |_| text)
 }
 
 fn remove(output: OutputArgs, manager: Manager) -> CommandResult {
@@ -172,7 +172,7 @@ fn remove(output: OutputArgs, manager: Manager) -> CommandResult {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(failed("remove", &path, &error)),
     };
-    print(output, &json!({ "success": true, "path": path, "removed": was_there }), |_| {
+    print(output, &json!({ "path": path, "removed": was_there }), |_| {
         if was_there {
             format!("Removed {}. If it runs still:\n  {}", path.display(), manager.stop())
         } else {

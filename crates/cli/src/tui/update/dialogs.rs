@@ -201,7 +201,7 @@ fn how_long(state: &mut State, uses: bool, input: Text) -> Vec<Action> {
     } else {
         let with_unit =
             if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}m") } else { text.into() };
-        crate::command::parse_seconds(&with_unit).ok().map(|seconds| GrantSpec::For { seconds })
+        crate::duration::parse_seconds(&with_unit).ok().map(|seconds| GrantSpec::For { seconds })
     };
     match (spec.filter(|spec| spec.is_valid()), &mut state.draft) {
         (Some(spec), Draft::Request(draft)) => draft.grant = Some(spec),
