@@ -159,7 +159,7 @@ fn the_pages_curls_run_as_written() {
 #[test]
 fn the_limits_of_the_configuration_hold() {
     let home = tempfile::tempdir().unwrap();
-    std::fs::write(home.path().join("config.toml"), "[limits]\nmax_spake_sessions = 1\n").unwrap();
+    Home::around(home.path()).put("config.toml", "[limits]\nmax_spake_sessions = 1\n");
     let service = Service::start_in(home, &["--no-token"], "info");
     let initiate = |id: &str| {
         let body = json!({"session_id": id, "password": "p", "suite": "spake2-ed25519"});

@@ -9,7 +9,6 @@ use crate::{Field, RequestId, SecretString, SessionId, Timestamp};
 
 /// Most bytes of a payload sent with `POST /devices/{id}/send`.
 pub const MAX_DROP_BYTES: usize = 16_384;
-
 /// Most characters of a payload's file name.
 pub const MAX_FILE_NAME_CHARS: usize = 128;
 

@@ -59,8 +59,9 @@ fn clock(counts: &[(DeviceId, u64)]) -> VectorClock {
 
 /// A device that nobody knows.
 fn stranger(n: u32) -> DeviceId {
-    let [a, b, c, d] = n.to_be_bytes();
-    DeviceId::from_bytes([0xee, a, b, c, d, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]).unwrap()
+    let mut bytes = [0xee, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0];
+    bytes[1..5].copy_from_slice(&n.to_be_bytes());
+    DeviceId::from_bytes(bytes).unwrap()
 }
 
 fn a_drop(size: usize) -> EventBody {
