@@ -1,6 +1,6 @@
 //! The flows: log in, unlock, sync, lock, log out, over one data folder.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -462,22 +462,6 @@ impl Online<'_> {
             _ => Err(Error::SessionExpired),
         }
     }
-}
-
-/// The first demand of an organisation that a master password does not meet. Complexity is left to the server's
-/// own check at the next change.
-pub fn violates_policy(policy: &Value, password: &SecretString) -> bool {
-    if policy["enforceOnLogin"] != Value::Bool(true) {
-        return false;
-    }
-    let text = password.expose_secret();
-    let demands = |name: &str| policy[name] == Value::Bool(true);
-    let shorter = policy["minLength"].as_u64().is_some_and(|n| (text.chars().count() as u64) < n);
-    shorter
-        || demands("requireUpper") && !text.chars().any(char::is_uppercase)
-        || demands("requireLower") && !text.chars().any(char::is_lowercase)
-        || demands("requireNumbers") && !text.chars().any(|c| c.is_ascii_digit())
-        || demands("requireSpecial") && !text.contains(['!', '@', '#', '$', '%', '^', '&', '*'])
 }
 
 /// Why an account that came by single sign-on cannot be opened here.

@@ -7,7 +7,7 @@ pub mod environment;
 mod error;
 pub mod generate;
 pub mod items;
-mod policy;
+pub mod policy;
 pub mod state;
 pub mod totp;
 mod vault;

@@ -1,6 +1,7 @@
 //! What organisations demand of their members, as far as it concerns reading a vault: items of some types are not
-//! shown, and generated passwords have a shape. The rules are those of the official client.
+//! shown, generated passwords have a shape, and so has the master password. The rules are those of the official client.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -175,6 +176,22 @@ impl GeneratorPolicy {
     }
 }
 
+/// The first demand of an organisation that a master password does not meet. Complexity is left to the server's
+/// own check at the next change.
+pub fn violates_policy(policy: &Value, password: &SecretString) -> bool {
+    if policy["enforceOnLogin"] != Value::Bool(true) {
+        return false;
+    }
+    let text = password.expose_secret();
+    let demands = |name: &str| policy[name] == Value::Bool(true);
+    let shorter = policy["minLength"].as_u64().is_some_and(|n| (text.chars().count() as u64) < n);
+    shorter
+        || demands("requireUpper") && !text.chars().any(char::is_uppercase)
+        || demands("requireLower") && !text.chars().any(char::is_lowercase)
+        || demands("requireNumbers") && !text.chars().any(|c| c.is_ascii_digit())
+        || demands("requireSpecial") && !text.contains(['!', '@', '#', '$', '%', '^', '&', '*'])
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -270,7 +287,7 @@ mod tests {
     #[test]
     fn an_accepted_member_sees_nothing_of_that_type_there() {
         let policies = json!([restricting(OTHER, json!([1]))]);
-        assert_eq!(forbidden(&policies, &json!({}))[2], false, "confirmed, and this one allows it");
+        assert!(!forbidden(&policies, &json!({}))[2], "confirmed, and this one allows it");
         assert!(forbidden(&policies, &json!({"status": 1}))[2]);
     }
 

@@ -241,12 +241,12 @@ fn a_server_of_another_kind_is_told_in_one_sentence() {
 
 #[test]
 fn a_proxy_is_used_for_every_call() {
-    use std::io::BufRead as _;
+    use std::io::{BufRead as _, Write as _};
     let (desk, _) = Desk::logged_in(Flavour::Vaultwarden);
     let calls = desk.server.calls().len();
     // Of the two the official program takes the first.
-    let idle = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let idle = format!("http://{}", idle.local_addr().unwrap());
+    let idle = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let idle = format!("http://{idle}");
     for (variable, other) in
         [("http_proxy", Some("https_proxy")), ("https_proxy", None), ("HTTPS_PROXY", None)]
     {
@@ -260,11 +260,20 @@ fn a_proxy_is_used_for_every_call() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
+        // A program that goes elsewhere would be waited for in vain.
+        let at = proxy.local_addr().unwrap();
+        let ended = std::thread::spawn(move || {
+            let success = child.wait().unwrap().success();
+            if let Ok(mut nobody) = std::net::TcpStream::connect(at) {
+                let _ = nobody.write_all(b"nobody came\n");
+            }
+            success
+        });
         let mut line = String::new();
         std::io::BufReader::new(proxy.accept().unwrap().0).read_line(&mut line).unwrap();
         assert_eq!(line.trim(), format!("CONNECT {} HTTP/1.1", desk.server.url().replace("https://", "")));
         drop(proxy);
-        assert!(!child.wait().unwrap().success());
+        assert!(!ended.join().unwrap());
     }
     assert_eq!(desk.server.calls().len(), calls, "nothing went past the proxy");
 }

@@ -6,6 +6,7 @@
 
 mod contents;
 mod cose;
+mod factor;
 mod handlers;
 mod official;
 mod old;

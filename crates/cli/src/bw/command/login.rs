@@ -5,8 +5,9 @@ use std::io::IsTerminal as _;
 use durward_bitwarden::api::{
     Grant, SecondFactor, TokenAnswer, TokenOutcome, TwoFactorChallenge, TwoFactorProvider,
 };
-use durward_bitwarden::client::{Client, Online, PasswordLogin, violates_policy};
+use durward_bitwarden::client::{Client, Online, PasswordLogin};
 use durward_bitwarden::crypto::SessionKey;
+use durward_bitwarden::policy::violates_policy;
 use durward_bitwarden::{Error, Result};
 use secrecy::{ExposeSecret as _, SecretString};
 
