@@ -15,6 +15,7 @@ mod notify;
 mod paths;
 mod prompt;
 mod rest_key;
+mod secret_arg;
 mod suggest;
 mod terminal;
 mod tui;

@@ -177,6 +177,7 @@ error_codes! {
     ConfirmationFailed = 403 "confirmation_failed" "The confirmation does not match: the code was wrong or somebody is in between. This pairing is over; start a new one.";
     OutOfScope = 403 "out_of_scope" "This session was not paired for that; ask within its scope or pair again.";
     AgentPaused = 403 "agent_paused" "The owner paused this agent after repeated denials; they can resume it.";
+    WrongScope = 403 "wrong_scope" "This token may not make that call: use one of a wider scope, such as the owner's.";
     OriginRefused = 403 "origin_refused" "Requests from web pages are not taken here.";
     WrongPassword = 403 "wrong_password" "The vault password is wrong; nothing was released.";
     NotFound = 404 "not_found" "There is nothing at this address.";

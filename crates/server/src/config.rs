@@ -11,8 +11,8 @@ use durward_store::{Durability, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::auth::Network;
 use crate::home::Home;
+use crate::http::Network;
 use crate::notify::Notifier;
 use crate::tls::TlsConfig;
 
@@ -25,6 +25,8 @@ pub struct Config {
     pub control: Option<SocketAddr>,
     /// Web origins that may call the agent plane.
     pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<Network>,
     /// Whether an answered write is on disk even if power fails.
     pub durability: Durability,
     /// Lifetimes and bounds of sessions and requests.
@@ -69,8 +71,6 @@ impl Default for DevicesConfig {
 pub struct AccountsConfig {
     /// Costs and bounds.
     pub policy: AccountPolicy,
-    /// Proxies whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<Network>,
     /// Program and arguments that read each alert as JSON from standard input.
     pub alert_command: Option<Vec<String>>,
 }
@@ -95,6 +95,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)),
             control: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9778))),
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             durability: Durability::Normal,
             approval: Settings::default(),
             policy: None,
@@ -129,6 +130,12 @@ pub struct Limits {
     pub max_wait_seconds: u64,
     /// Sessions of the SPAKE service.
     pub max_spake_sessions: usize,
+    /// Connections of one address to the agent plane, off loopback; 0: no limit.
+    pub max_connections_per_address: usize,
+    /// Calls of one address on the agent plane within a minute, off loopback; 0: no limit.
+    pub max_calls_per_address: u32,
+    /// Pairings of one address that are not over, off loopback; 0: no limit.
+    pub max_pairings_per_address: usize,
 }
 
 impl Limits {
@@ -149,6 +156,9 @@ impl Default for Limits {
             default_wait_seconds: 60,
             max_wait_seconds: 300,
             max_spake_sessions: 4_096,
+            max_connections_per_address: 256,
+            max_calls_per_address: 6_000,
+            max_pairings_per_address: 8,
         }
     }
 }

@@ -25,12 +25,12 @@ mod tls;
 pub mod token;
 mod verify;
 
-pub use auth::Network;
 pub use clock::Clock;
 pub use config::{AccountsConfig, Config, DevicesConfig, Limits};
 pub use engine::VaultSource;
 pub use error::Error;
 pub use home::{Home, HomeLock};
+pub use http::Network;
 pub use keys::RestKeyFile;
 pub use notify::{Hook, Notifier, OwnerNotice};
 pub use policy::read_policy;

@@ -19,7 +19,7 @@ use crate::control::{self, About, ControlPlane};
 use crate::device::DeviceService;
 use crate::engine::{Engine, VaultService, VaultSource};
 use crate::home::{Home, HomeLock};
-use crate::http::{Connections, HostRule, serve};
+use crate::http::{Callers, Connections, HostRule, serve};
 use crate::keys::{approver_key, os_rng, rest_key};
 use crate::notify;
 use crate::policy::PolicyWatch;
@@ -66,6 +66,7 @@ impl Server {
         };
         let listen = local(&agents, config.listen)?;
         let control_address = control.as_ref().map(|listener| local(listener, listen)).transpose()?;
+        let callers_clock = clock.clone();
         let spake = SpakeService::new(config.limits.spake(), clock.clone());
         let tls = config.tls.as_ref().map(|tls| Tls::open(tls, &home, listen)).transpose()?;
         let limits = Arc::new(config.limits.clone());
@@ -99,9 +100,12 @@ impl Server {
             about: Arc::new(about),
             stop: Arc::clone(&stop),
         };
+        let callers =
+            Arc::new(Callers::new(listen, config.trusted_proxies, Arc::clone(&limits), callers_clock));
         let agent_plane = AgentPlane {
             engine: Arc::clone(&engine),
             limits,
+            callers: Arc::clone(&callers),
             host: HostRule::for_listener(listen),
             allowed_origins: Arc::new(config.allowed_origins),
             devices: devices.clone(),
@@ -109,24 +113,24 @@ impl Server {
         };
 
         let mut tasks = Vec::new();
-        let mut spawn = |from, router| {
+        let mut spawn = |from, router, callers| {
             let mut stopping = stop.subscribe();
             let stopped = async move {
                 let _ = stopping.wait_for(|stop| *stop).await;
             };
-            tasks.push(tokio::spawn(serve(from, router, config.limits.clone(), stopped)));
+            tasks.push(tokio::spawn(serve(from, router, config.limits.clone(), callers, stopped)));
         };
         let others = || spake::routes(Arc::clone(&spake), Arc::clone(&plane.limits));
-        spawn(Connections::Unix(socket), control::router(plane.clone(), others()));
+        spawn(Connections::Unix(socket), control::router(plane.clone(), others()), None);
         if let (Some(listener), Some(address)) = (control, control_address) {
             let plane = ControlPlane { host: HostRule::for_listener(address), ..plane.clone() };
-            spawn(Connections::Tcp(listener), control::router(plane, others()));
+            spawn(Connections::Tcp(listener), control::router(plane, others()), None);
         }
         let agents = match &tls {
             Some(tls) => Connections::Tls(agents, tls.acceptor()?),
             None => Connections::Tcp(agents),
         };
-        spawn(agents, agent::router(agent_plane));
+        spawn(agents, agent::router(agent_plane), Some(callers));
         let mut timers = vec![tokio::spawn(Arc::clone(&engine).run_timer()), tokio::spawn(spake.run_timer())];
         timers.extend(accounts.clone().map(|accounts| tokio::spawn(accounts.run())));
         if let Some(devices) = &devices {
@@ -176,7 +180,7 @@ impl Running {
             timer.abort();
         }
         if let Some(accounts) = &self.accounts {
-            accounts.flush().await;
+            accounts.close().await;
         }
         self.engine.vault.lock();
         let entry = AuditEntry::new(self.engine.now().wall, AuditEvent::Stopped, Actor::System);
@@ -200,7 +204,18 @@ async fn engine(
     let accounts = match &config.accounts {
         Some(accounts) => {
             let (limits, told) = (Arc::clone(limits), &config.notifiers);
-            Some(Accounts::open(store.clone(), &rest, clock.clone(), accounts, limits, told).await?)
+            Some(
+                Accounts::open(
+                    store.clone(),
+                    &rest,
+                    clock.clone(),
+                    accounts,
+                    &config.trusted_proxies,
+                    limits,
+                    told,
+                )
+                .await?,
+            )
         }
         None => None,
     };

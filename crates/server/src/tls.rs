@@ -72,9 +72,10 @@ impl Tls {
             if now == seen {
                 continue;
             }
+            // Also where it does not read: one warning for each state of the files.
+            seen = now;
             match self.reload() {
                 Ok(()) => {
-                    seen = now;
                     tracing::info!("the certificate was read again");
                 }
                 Err(error) => {

@@ -54,6 +54,13 @@ impl TokenScope {
     }
 }
 
+impl TokenScope {
+    /// The scope that suffices for `path` and allows least beside it.
+    pub(crate) fn narrowest(path: &str) -> Self {
+        [Self::Pair, Self::Spake].into_iter().find(|scope| scope.allows(path)).unwrap_or(Self::Owner)
+    }
+}
+
 impl fmt::Display for TokenScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

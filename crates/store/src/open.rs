@@ -88,6 +88,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0015_device_approval.sql"),
         include_str!("../migrations/postgres/0015_device_approval.sql"),
     ),
+    (
+        20,
+        "challenge_origin",
+        include_str!("../migrations/sqlite/0020_challenge_origin.sql"),
+        include_str!("../migrations/postgres/0020_challenge_origin.sql"),
+    ),
 ];
 
 pub(crate) async fn open_sqlite(

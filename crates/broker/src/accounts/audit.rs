@@ -39,8 +39,12 @@ impl AccountAudit {
         if let Some(address) = &self.address {
             let _ = write!(detail, " address={address}");
         }
-        let actor = if self.address.is_some() { Actor::Agent } else { Actor::Owner };
-        let outcome = self.refused.map_or("ok", |error| error.row().1);
+        let mut actor = if self.address.is_some() { Actor::Agent } else { Actor::Owner };
+        let mut outcome = self.refused.map_or("ok", |error| error.row().1);
+        if let AccountEvent::MoreRefused { count } = self.event {
+            let _ = write!(detail, " count={count}");
+            (actor, outcome) = (Actor::System, "summary");
+        }
         AuditEntry::new(at, AuditEvent::Other, actor).outcome(outcome).detail(detail)
     }
 }
@@ -76,6 +80,12 @@ pub enum AccountEvent {
     RecoveryCodes,
     /// A shared key was imported.
     ImportKey,
+    /// Refusals without proof that were counted and not written down, within about a minute; the address is the last
+    /// one's.
+    MoreRefused {
+        /// How many.
+        count: u64,
+    },
     /// One address failed ten times.
     AlertPersistent,
     /// Thirty failures in an hour, from anywhere.
@@ -100,6 +110,7 @@ impl AccountEvent {
             Self::AccountUnlock => "account.unlock",
             Self::RecoveryCodes => "account.recovery_codes",
             Self::ImportKey => "account.import_key",
+            Self::MoreRefused { .. } => "auth.more_refused",
             Self::AlertPersistent => "alert.persistent_guessing",
             Self::AlertDistributed => "alert.distributed_guessing",
         }

@@ -1,24 +1,25 @@
 //! Names on the wire: accounts, device types, device ids, and what a device says about itself.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 
+use super::body::DEVICE_TYPE;
 use super::error::ApiError;
 
 /// Longest account name in bytes.
-pub const MAX_USER_BYTES: usize = 64;
+pub(crate) const MAX_USER_BYTES: usize = 64;
 /// Longest device name in characters.
-pub const MAX_NAME_CHARS: usize = 64;
+pub(crate) const MAX_NAME_CHARS: usize = 64;
 /// Longest fingerprint in characters.
-pub const MAX_FINGERPRINT_CHARS: usize = 128;
+pub(crate) const MAX_FINGERPRINT_CHARS: usize = 128;
 /// Longest slug inside a device id.
-pub const MAX_SLUG: usize = 40;
+pub(crate) const MAX_SLUG: usize = 40;
 /// Longest device id that is looked up.
-pub const MAX_DEVICE_ID: usize = 96;
+pub(crate) const MAX_DEVICE_ID: usize = 96;
 
 /// An account's name: 1..=64 of `[a-z0-9._-]`, upper case is lowered, first character a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,9 +106,7 @@ impl FromStr for DeviceType {
     type Err = ApiError;
 
     fn from_str(text: &str) -> Result<Self, ApiError> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(ApiError::InvalidRequest(
-            "device.type: one of terminal, phone, watch, ring, ar_glasses, robot, browser, iot, other",
-        ))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(ApiError::InvalidRequest(DEVICE_TYPE))
     }
 }
 
@@ -274,6 +273,18 @@ impl ClientAddress {
         match address.to_canonical() {
             IpAddr::V6(v6) => Self(IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into())),
             v4 @ IpAddr::V4(_) => Self(v4),
+        }
+    }
+}
+
+impl ClientAddress {
+    /// The network that an address belongs to, as text: /24 of IPv4, all of loopback, /48 of IPv6. Whoever has many
+    /// addresses mostly has neighbours.
+    pub(super) fn network(self) -> String {
+        match self.0 {
+            IpAddr::V4(v4) if v4.is_loopback() => "127.0.0.0/8".to_owned(),
+            IpAddr::V4(v4) => format!("{}/24", Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
+            IpAddr::V6(v6) => format!("{}/48", Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80))),
         }
     }
 }

@@ -186,7 +186,11 @@ impl PhraseRevision {
 }
 
 /// The work of [`PhraseHash::verify`] for a name that has no account: the same cost, the result thrown away.
-pub fn verify_nobody(phrase: &CanonicalPhrase, cost: HashCost, arena: &mut Arena) -> Result<(), HashError> {
+pub(crate) fn verify_nobody(
+    phrase: &CanonicalPhrase,
+    cost: HashCost,
+    arena: &mut Arena,
+) -> Result<(), HashError> {
     let mut output = compute(phrase, &[0; SALT_BYTES], cost, arena)?;
     output.zeroize();
     Ok(())

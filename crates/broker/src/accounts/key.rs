@@ -15,15 +15,15 @@ use super::device::{DeviceType, UserId};
 use super::error::ApiError;
 
 /// How long a challenge may be answered; the answer to a knock says so in words.
-pub const CHALLENGE_LIFETIME: Duration = Duration::minutes(5);
+pub(crate) const CHALLENGE_LIFETIME: Duration = Duration::minutes(5);
 /// Random characters of a key.
-pub const KEY_CHARS: usize = 32;
+pub(crate) const KEY_CHARS: usize = 32;
 /// Longest value of `X-API-Key` that is looked at; an imported key may have any form below it.
-pub const MAX_PRESENTED_KEY: usize = 512;
+pub(crate) const MAX_PRESENTED_KEY: usize = 512;
 /// Shortest imported key: its SHA-256 lies in the store, so it must not be guessable.
-pub const MIN_IMPORTED_KEY: usize = 16;
+pub(crate) const MIN_IMPORTED_KEY: usize = 16;
 /// Recovery codes made at a time.
-pub const RECOVERY_CODES: usize = 10;
+pub(crate) const RECOVERY_CODES: usize = 10;
 
 const KEY_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// Crockford's base 32 without the letters that read like digits.

@@ -21,7 +21,7 @@ use durward_protocol::SecretBytes;
 use super::device::{ClientAddress, UserId};
 
 /// Failures of one account over all addresses, within [`TOTAL_WINDOW`], past which strangers must wait.
-pub const TOTAL_FAILURES: u32 = 30;
+pub(crate) const TOTAL_FAILURES: u32 = 30;
 /// Window of [`TOTAL_FAILURES`], from its first failure.
 pub const TOTAL_WINDOW: Duration = Duration::HOUR;
 /// A row is forgotten when this long has passed since its last failure and since its lock ended.
@@ -29,7 +29,7 @@ pub const MEMORY: Duration = Duration::DAY;
 /// How long an address with a success stays known to the account.
 pub const SUCCESS_MEMORY: Duration = Duration::days(90);
 /// The failure that alerts the owner.
-pub const ALERT_AT: u32 = 10;
+pub(crate) const ALERT_AT: u32 = 10;
 /// Knocks of one address.
 pub const KNOCK_LIMIT: RateLimit = RateLimit { count: 10, window: Duration::MINUTE };
 /// Successful passphrase changes of one account.
@@ -211,8 +211,16 @@ pub fn succeed(rows: LadderRows, now: OffsetDateTime) -> LadderRows {
 }
 
 impl LadderRow {
-    /// Whether the row says nothing any more and may be deleted.
-    pub fn is_spent(&self, now: OffsetDateTime) -> bool {
+    /// The row as it counts at `now`: what is forgotten is gone, and a lock that is over.
+    #[must_use]
+    pub fn at(self, now: OffsetDateTime) -> Self {
+        let row = self.aged(now);
+        Self { locked_until: row.locked_until.filter(|until| now < *until), ..row }
+    }
+
+    /// Whether the row says nothing any more: what the store's sweep deletes.
+    #[cfg(test)]
+    fn is_spent(&self, now: OffsetDateTime) -> bool {
         self.aged(now) == Self::default()
     }
 
@@ -226,11 +234,6 @@ impl LadderRow {
 }
 
 impl TotalRow {
-    /// Whether the row says nothing any more and may be deleted.
-    pub fn is_spent(&self, now: OffsetDateTime) -> bool {
-        self.aged(now) == Self::default()
-    }
-
     fn aged(self, now: OffsetDateTime) -> Self {
         match self.window_start {
             Some(start) if now < start.saturating_add(TOTAL_WINDOW) => self,

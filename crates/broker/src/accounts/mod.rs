@@ -23,7 +23,7 @@
 //!
 //! | step | locks | facts |
 //! | --- | --- | --- |
-//! | [`knock`] | rate row of the address (insert if missing, then `SELECT … FOR UPDATE`) | open challenges: `SELECT count(*) … WHERE NOT used AND expires_at > now` |
+//! | [`knock`] | rate row of the address (insert if missing, then `SELECT … FOR UPDATE`) | challenges: `SELECT count(*) … WHERE expires_at > now`; a success from the address: `SELECT … FROM ladder WHERE address = ? AND last_success > ?` |
 //! | [`Exchange::admit`], [`OpaqueStart::admit`] | total row of (scope, subject) first, then the address's row, then the challenge row | account, challenge |
 //! | [`Recover::admit`] | the same, scope `recovery` | account, challenge, codes |
 //! | [`Verified::issue`] | account row (`FOR UPDATE`), both ladder rows | unrevoked ids of the same fingerprint, ids with the stem |
@@ -43,12 +43,14 @@
 //! Times are stored with microseconds at least as fine as given, or rounded *up* where they end a lock.
 
 mod audit;
+mod body;
 mod device;
 mod error;
 mod flow;
 mod hash;
 mod key;
 mod ladder;
+mod meter;
 mod opaque;
 mod phrase;
 mod records;
@@ -56,10 +58,8 @@ mod wire;
 mod write;
 
 pub use audit::{AccountAudit, AccountEvent, Alert};
-pub use device::{
-    ClientAddress, Device, DeviceId, DeviceName, DeviceType, Fingerprint, MAX_DEVICE_ID,
-    MAX_FINGERPRINT_CHARS, MAX_NAME_CHARS, MAX_SLUG, MAX_USER_BYTES, UserId,
-};
+pub use body::parse_body;
+pub use device::{ClientAddress, Device, DeviceId, DeviceName, DeviceType, Fingerprint, UserId};
 pub use error::{ApiError, Refusal};
 pub use flow::{
     AccountSummary, Admitted, AttemptFacts, Caller, Change, ChangeAdmitted, ChangeCommit, ChangeFacts,
@@ -69,26 +69,23 @@ pub use flow::{
     new_recovery_codes, remove_account, rename, revoke, rotate, set_phrase, summarize, unlock_account,
     whoami,
 };
-pub use hash::{Arena, HashCost, HashError, PhraseHash, PhraseRevision, verify_nobody};
-pub use key::{
-    CHALLENGE_LIFETIME, Challenge, DeviceKey, KEY_CHARS, KeyHash, MAX_PRESENTED_KEY, MIN_IMPORTED_KEY,
-    RECOVERY_CODES, RecoveryCode, RecoveryHash,
-};
+pub use hash::{Arena, HashCost, HashError, PhraseHash, PhraseRevision};
+pub use key::{Challenge, DeviceKey, KeyHash, RecoveryCode, RecoveryHash};
 pub use ladder::{
-    ALERT_AT, CHANGE_LIMIT, Counted, KNOCK_LIMIT, LadderAlert, LadderKey, LadderRow, LadderRows, LadderScope,
-    MEMORY, RateLimit, RateRow, SUCCESS_MEMORY, Subject, TOTAL_FAILURES, TOTAL_WINDOW, TotalRow, Verdict,
-    attempt, succeed,
+    CHANGE_LIMIT, Counted, KNOCK_LIMIT, LadderAlert, LadderKey, LadderRow, LadderRows, LadderScope, MEMORY,
+    RateLimit, RateRow, SUCCESS_MEMORY, Subject, TOTAL_WINDOW, TotalRow, Verdict, attempt, succeed,
 };
+pub use meter::AuditMeter;
 pub use opaque::{
-    LoginFinish, LoginRequest, LoginState, MAX_MESSAGE, OpaqueClient, OpaqueError, OpaqueRecord, OpaqueSetup,
+    LoginFinish, LoginRequest, LoginState, OpaqueClient, OpaqueError, OpaqueRecord, OpaqueSetup,
 };
-pub use phrase::{CanonicalPhrase, MIN_CHARS, MIN_WORDS, PHRASE_VERSION, SUGGESTED_WORDS, suggest_phrase};
+pub use phrase::{CanonicalPhrase, suggest_phrase};
 pub use records::{
     AccountPolicy, ChallengeRecord, DeviceKeyRecord, OpaqueLoginRecord, RecoveryCodeRecord, User,
 };
 pub use wire::{
     ChangeReply, ChangeRequest, DeviceEntry, DevicesReply, ExchangeReply, ExchangeRequest, KnockReply,
     KnockRequest, OpaqueFinishRequest, OpaqueStartReply, OpaqueStartRequest, RecoverReply, RecoverRequest,
-    RenameRequest, RevokeReply, RevokeRequest, RotateReply, RotateRequest, WhoamiReply, parse_body,
+    RenameRequest, RevokeReply, RevokeRequest, RotateReply, RotateRequest, WhoamiReply,
 };
 pub use write::{AccountWrite, Decision, RateKey};

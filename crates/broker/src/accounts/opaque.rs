@@ -22,8 +22,8 @@ use opaque_ke::errors::InternalError;
 use opaque_ke::generic_array::{ArrayLength, GenericArray};
 use opaque_ke::{
     CipherSuite, ClientRegistration, ClientRegistrationFinishParameters, CredentialFinalization,
-    CredentialRequest, Identifiers, RegistrationRequest, RegistrationUpload, Ristretto255, ServerLogin,
-    ServerLoginParameters, ServerRegistration, ServerSetup, TripleDh,
+    CredentialRequest, Identifiers, Ristretto255, ServerLogin, ServerLoginParameters, ServerRegistration,
+    ServerSetup, TripleDh,
 };
 use rand_core::CryptoRng;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -35,7 +35,7 @@ use super::phrase::CanonicalPhrase;
 pub use client::OpaqueClient;
 
 /// Longest message of the protocol that is looked at, in characters.
-pub const MAX_MESSAGE: usize = 1_024;
+pub(crate) const MAX_MESSAGE: usize = 1_024;
 
 const KSF_MEMORY_KIB: u32 = 1 << 16;
 const KSF_PASSES: u32 = 3;
@@ -120,22 +120,24 @@ impl OpaqueRecord {
     }
 
     /// First answer to a client that enrols itself: its `registrationRequest` gives a `registrationResponse`.
-    pub fn registration_response(
+    #[cfg(test)]
+    fn registration_response(
         setup: &OpaqueSetup,
         user: &UserId,
         request: &str,
     ) -> Result<String, OpaqueError> {
-        let request =
-            RegistrationRequest::deserialize(&decode(request)?).map_err(|_| OpaqueError::Message)?;
+        let request = opaque_ke::RegistrationRequest::deserialize(&decode(request)?)
+            .map_err(|_| OpaqueError::Message)?;
         let answer = ServerRegistration::<Suite>::start(&setup.0, request, user.as_str().as_bytes())
             .map_err(|_| OpaqueError::Message)?;
         Ok(URL_SAFE_NO_PAD.encode(answer.message.serialize()))
     }
 
     /// Takes the `registrationRecord` of a client that enrolled itself.
-    pub fn from_upload(record: &str) -> Result<Self, OpaqueError> {
-        let upload =
-            RegistrationUpload::<Suite>::deserialize(&decode(record)?).map_err(|_| OpaqueError::Message)?;
+    #[cfg(test)]
+    fn from_upload(record: &str) -> Result<Self, OpaqueError> {
+        let upload = opaque_ke::RegistrationUpload::<Suite>::deserialize(&decode(record)?)
+            .map_err(|_| OpaqueError::Message)?;
         Ok(Self(ServerRegistration::finish(upload).serialize().to_vec()))
     }
 

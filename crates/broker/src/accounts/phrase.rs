@@ -21,13 +21,13 @@ use zeroize::Zeroizing;
 use super::error::ApiError;
 
 /// Number of the rule in this module's head, stored beside every hash. A later rule gets a later number.
-pub const PHRASE_VERSION: u8 = 1;
+pub(crate) const PHRASE_VERSION: u8 = 1;
 /// A new phrase has at least this many words …
-pub const MIN_WORDS: usize = 5;
+pub(crate) const MIN_WORDS: usize = 5;
 /// … or at least this many characters.
-pub const MIN_CHARS: usize = 24;
+pub(crate) const MIN_CHARS: usize = 24;
 /// Words in a suggested phrase: 6 of 7,776 are 77 bits.
-pub const SUGGESTED_WORDS: usize = 6;
+pub(crate) const SUGGESTED_WORDS: usize = 6;
 
 /// A passphrase in canonical form; wiped on drop.
 #[derive(Debug, PartialEq, Eq)]

@@ -70,6 +70,8 @@ pub struct ChallengeRecord {
     pub challenge: Challenge,
     /// Whose it is.
     pub device: Device,
+    /// To whose share of the table it counts.
+    pub origin: String,
     /// Made.
     pub created_at: OffsetDateTime,
     /// Void from then on; swept later.
@@ -119,7 +121,7 @@ pub struct RecoveryCodeRecord {
 pub struct AccountPolicy {
     /// Cost of new hashes.
     pub hash_cost: HashCost,
-    /// Open challenges over all addresses.
+    /// Open challenges over all addresses; past it the origins with most lose theirs, the oldest first.
     pub max_open_challenges: u64,
     /// Ladder rows of names that have no account.
     pub max_unknown_subjects: u64,

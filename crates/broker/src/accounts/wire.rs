@@ -6,7 +6,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::device::{Device, DeviceId, DeviceName, DeviceType, UserId};
-use super::error::ApiError;
 use super::key::DeviceKey;
 
 /// `POST /auth/knock`.
@@ -88,6 +87,8 @@ pub struct OpaqueStartReply {
     pub user: UserId,
     /// Seconds.
     pub expires_in: u32,
+    /// Failures left before the next lock, should this login fail; the same for names that nobody has.
+    pub attempts_remaining: u32,
 }
 
 /// `POST /auth/opaque/finish`.
@@ -242,16 +243,6 @@ pub struct RecoverReply {
     pub message: &'static str,
     /// Codes left.
     pub recovery_codes_remaining: usize,
-}
-
-/// Reads a body. The text of a parse error may quote the body, so only its kind is passed on.
-pub fn parse_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => ApiError::InvalidRequest(
-            "The body lacks a field or a field has a wrong value: see the documentation",
-        ),
-        _ => ApiError::InvalidRequest("The body is not JSON"),
-    })
 }
 
 fn show_key<S: Serializer>(key: &DeviceKey, serializer: S) -> Result<S::Ok, S::Error> {

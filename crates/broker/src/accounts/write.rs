@@ -109,6 +109,14 @@ pub enum AccountWrite {
     },
     /// Insert a challenge.
     InsertChallenge(Box<ChallengeRecord>),
+    /// Delete so many challenges: spent ones first, then the one that has most younger ones of its own origin, the
+    /// oldest of several such. Fewer where others hold them.
+    EvictChallenges {
+        /// How many.
+        count: u64,
+        /// Expired ones are not looked at: the sweep takes them.
+        at: OffsetDateTime,
+    },
     /// Set `used` where it is false. **Exactly one row**, else another request was faster: `invalid_challenge`.
     UseChallenge(Challenge),
     /// Write both ladder rows.

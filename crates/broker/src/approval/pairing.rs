@@ -286,6 +286,16 @@ impl Approval {
         views
     }
 
+    /// Whether a pairing is announced, waits for its code or for the agent.
+    pub fn is_pairing_pending(&self, id: PairingId, now: Now) -> bool {
+        let pairing = self.pairings.all.get(&id);
+        pairing.is_some_and(|pairing| match pairing.state {
+            State::Offered { until } => now.steady < until,
+            State::Waiting { .. } | State::Answered { .. } => now.steady < pairing.expires_at,
+            _ => false,
+        })
+    }
+
     /// Whether agents may pair now.
     pub fn is_pairing_open(&self) -> bool {
         self.pairing_open

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use durward_protocol::SecretString;
 use durward_protocol::device::DeviceName;
 use durward_server::{
     AccountsConfig, Clock, Config, DevicesConfig, Home, Network, Running, Server, TlsConfig, VaultSource,
@@ -26,6 +25,7 @@ use crate::logging::{self, LogArgs};
 use crate::notify;
 use crate::paths::Paths;
 use crate::rest_key;
+use crate::secret_arg::SecretArg;
 use crate::terminal;
 
 /// Where the server listens.
@@ -46,7 +46,7 @@ pub(crate) struct ListenArgs {
     /// Keep everything in this database: postgres://USER@HOST/DATABASE. Give a password in the variable
     /// or in ~/.pgpass, not here.
     #[arg(long, value_name = "URL", env = env_vars::DURWARD_DATABASE_URL, hide_env_values = true)]
-    pub(super) database_url: Option<String>,
+    pub(super) database_url: Option<SecretArg>,
     /// Speak TLS on the agent plane: PEM file with the certificate chain.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(super) tls_cert: Option<PathBuf>,
@@ -250,8 +250,9 @@ pub(super) fn config(file: &FileConfig, listen: &ListenArgs) -> Result<Config, C
     if let Some(minutes) = file.session.request_minutes {
         config.approval.request_life = Duration::minutes(i64::from(minutes.max(1)));
     }
-    config.database_url = listen.database_url.clone().map(SecretString::new).map(Arc::new);
-    config.tls = tls(file, listen);
+    config.database_url = listen.database_url.as_ref().map(SecretArg::shared);
+    config.trusted_proxies = trusted_proxies(file, listen)?;
+    config.tls = tls(file, listen)?;
     config.accounts = accounts(file, listen)?;
     config.devices = devices(file, listen)?;
     Ok(config)
@@ -274,27 +275,36 @@ fn devices(file: &FileConfig, listen: &ListenArgs) -> Result<Option<DevicesConfi
     }))
 }
 
-fn tls(file: &FileConfig, listen: &ListenArgs) -> Option<TlsConfig> {
-    let flags = listen.tls_cert.clone().zip(listen.tls_key.clone());
+/// Half a pair in the file must not mean that TLS is off.
+fn tls(file: &FileConfig, listen: &ListenArgs) -> Result<Option<TlsConfig>, CliError> {
+    let named = match (file.server.tls_cert.clone(), file.server.tls_key.clone()) {
+        (Some(_), None) => Err("tls_cert stands there without tls_key"),
+        (None, Some(_)) => Err("tls_key stands there without tls_cert"),
+        (certificate, key) => Ok(certificate.zip(key)),
+    };
+    let named = named.map_err(|what| {
+        CliError::new(Exit::Usage, "bad_config", format!("[server] {what}: TLS needs both"))
+    })?;
     if listen.tls_self_signed {
-        return Some(TlsConfig::SelfSigned);
+        return Ok(Some(TlsConfig::SelfSigned));
     }
-    let files = flags.or_else(|| file.server.tls_cert.clone().zip(file.server.tls_key.clone()));
-    files.map(|(certificate, key)| TlsConfig::Files { certificate, key })
+    let files = listen.tls_cert.clone().zip(listen.tls_key.clone()).or(named);
+    Ok(files.map(|(certificate, key)| TlsConfig::Files { certificate, key }))
+}
+
+fn trusted_proxies(file: &FileConfig, listen: &ListenArgs) -> Result<Vec<Network>, CliError> {
+    if !listen.trusted_proxy.is_empty() {
+        return Ok(listen.trusted_proxy.clone());
+    }
+    let named = file.server.trusted_proxies.iter().map(|text| text.parse());
+    named.collect::<Result<_, _>>().map_err(|text: String| CliError::new(Exit::Usage, "bad_config", text))
 }
 
 fn accounts(file: &FileConfig, listen: &ListenArgs) -> Result<Option<AccountsConfig>, CliError> {
     if listen.no_accounts || file.server.accounts == Some(false) {
         return Ok(None);
     }
-    let mut config =
-        AccountsConfig { trusted_proxies: listen.trusted_proxy.clone(), ..AccountsConfig::default() };
-    if config.trusted_proxies.is_empty() {
-        let named = file.server.trusted_proxies.iter().map(|text| text.parse());
-        config.trusted_proxies = named
-            .collect::<Result<_, _>>()
-            .map_err(|text: String| CliError::new(Exit::Usage, "bad_config", text))?;
-    }
+    let mut config = AccountsConfig::default();
     let flag = listen.alert_command.clone().map(|program| vec![program]);
     config.alert_command = flag.or_else(|| file.server.alert_command.clone());
     config.policy.key_lifetime = match (listen.key_lifetime, file.server.key_lifetime.as_deref()) {

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use durward_broker::accounts::{Arena, CanonicalPhrase, HashCost, NewAccount, PhraseHash, add_account};
 use durward_protocol::SecretString;
-use durward_server::{AccountsConfig, Clock, Config, Home, Server, VaultSource};
+use durward_server::{Clock, Config, Home, Server, VaultSource};
 use durward_store::{Ask, Durability, Store};
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
@@ -154,10 +154,7 @@ async fn ours(folder: &std::path::Path, database_url: Option<String>) -> SocketA
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         control: None,
         database_url: database_url.map(SecretString::new).map(Arc::new),
-        accounts: Some(AccountsConfig {
-            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
-            ..AccountsConfig::default()
-        }),
+        trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
         ..Config::default()
     };
     let vault: VaultSource = Box::new(|| panic!("nobody asks for an item"));

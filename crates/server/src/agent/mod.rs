@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -18,7 +18,7 @@ use crate::auth::{self, Accounts};
 use crate::config::Limits;
 use crate::device::{self, DeviceService};
 use crate::engine::Engine;
-use crate::http::{ApiError, HostRule, check_host};
+use crate::http::{ApiError, Callers, HostRule, check_host, listed_origin, preflight, with_cors};
 use crate::openapi;
 
 /// What the handlers share.
@@ -27,6 +27,7 @@ pub(crate) struct AgentPlane {
     pub(crate) engine: Arc<Engine>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) host: HostRule,
+    pub(crate) callers: Arc<Callers>,
     pub(crate) allowed_origins: Arc<Vec<String>>,
     /// `None` where devices are switched off.
     pub(crate) devices: Option<Arc<DeviceService>>,
@@ -63,16 +64,26 @@ pub(crate) fn router(plane: AgentPlane) -> Router {
         .with_state(plane)
 }
 
-/// `Host` and `Origin`, before anything else is looked at.
+/// What a page of a listed origin may send.
+const ALLOWED_HEADERS: &str = "content-type, x-api-key, authorization, prefer";
+
+/// `Host`, `Origin` and the address's share of calls, before anything else is looked at; answers the preflights of
+/// listed origins.
 async fn guard(State(plane): State<AgentPlane>, request: Request, next: Next) -> Response {
     if let Err(code) = check_host(request.headers(), plane.host) {
         return ApiError::new(code).into_response();
     }
-    let mut origins = request.headers().get_all(header::ORIGIN).iter();
-    let allowed = origins
-        .all(|origin| plane.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()));
-    if !allowed {
-        return ApiError::new(ErrorCode::OriginRefused).into_response();
-    }
-    next.run(request).await
+    let origin = match listed_origin(request.headers(), &plane.allowed_origins) {
+        Ok(origin) => origin,
+        Err(code) => return ApiError::new(code).into_response(),
+    };
+    // One for every request to a service behind a proxy, a look-up each: whoever may flood that service may flood this.
+    let counted = request.uri().path() != "/auth/verify";
+    let share = if counted { plane.callers.call(&request) } else { Ok(()) };
+    let response = match share {
+        Err(seconds) => ApiError::new(ErrorCode::RateLimited).retry_after(seconds).into_response(),
+        Ok(()) if request.method() == Method::OPTIONS && origin.is_some() => preflight(ALLOWED_HEADERS),
+        Ok(()) => next.run(request).await,
+    };
+    with_cors(response, origin)
 }

@@ -12,11 +12,15 @@ use durward_protocol::wire::{
 use durward_protocol::{AgentId, AgentName, Confirmation, ErrorCode, PakeMessage, Scope, Side};
 
 use super::AgentPlane;
-use crate::http::{ApiError, Strict, Wait};
+use crate::http::{ApiError, Guest, Strict, Wait};
+
+/// When an address with too many pairings may try again: so long an announced one lives.
+const OFFER_SECONDS: u32 = 15;
 
 /// `POST /pairing/initiate`: a new pairing, its number, and who answers here.
 pub(super) async fn initiate(
     State(plane): State<AgentPlane>,
+    guest: Guest,
     Strict(body): Strict<InitiateRequest>,
 ) -> Result<Json<InitiateResponse>, ApiError> {
     if body.pairing_code.is_some() {
@@ -25,9 +29,17 @@ pub(super) async fn initiate(
     let agent_id = AgentId::parse(&body.agent_id)?;
     let agent_name = AgentName::parse(&body.agent_name)?;
     let scope = Scope::parse(body.scope.as_deref().unwrap_or_default())?;
+    let waits = |id| plane.engine.read(|approval, now| approval.is_pairing_pending(id, now));
+    let mut place = plane
+        .callers
+        .pairing(guest, waits)
+        .ok_or_else(|| ApiError::new(ErrorCode::RateLimited).retry_after(OFFER_SECONDS))?;
     let answer = plane.engine.call(|waiter| Event::Initiate { waiter, agent_id, agent_name, scope }).await;
     match answer {
-        Answer::Initiated(response) => Ok(Json(response)),
+        Answer::Initiated(response) => {
+            place.taken_by(response.pairing_id);
+            Ok(Json(response))
+        }
         other => Err(ApiError::for_agent(other)),
     }
 }

@@ -18,11 +18,7 @@ use super::request::AuthedDevice;
 use crate::keys::os_rng;
 
 /// `GET /auth/verify`: 200 with the headers a proxy copies, or 401. The hot path.
-pub(super) async fn verify(
-    State(accounts): State<Arc<Accounts>>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
+pub(super) async fn verify(device: AuthedDevice) -> Result<Response, Failure> {
     let mut response = private(StatusCode::OK.into_response());
     for (name, value) in forward_auth_headers(device.key.record()) {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -35,9 +31,8 @@ pub(super) async fn verify(
 /// `GET /auth/whoami`
 pub(super) async fn whoami(
     State(accounts): State<Arc<Accounts>>,
-    request: Request,
+    device: AuthedDevice,
 ) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
     accounts.flush().await;
     let records = accounts.store.keys_of(device.user()).await?;
     let id = &device.key.record().device_id;
@@ -48,9 +43,8 @@ pub(super) async fn whoami(
 /// `GET /auth/devices`
 pub(super) async fn list(
     State(accounts): State<Arc<Accounts>>,
-    request: Request,
+    device: AuthedDevice,
 ) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
     accounts.flush().await;
     let records = accounts.store.keys_of(device.user()).await?;
     Ok(good(device_list(device.user(), &records, accounts.now())))
@@ -59,10 +53,10 @@ pub(super) async fn list(
 /// `PATCH /auth/devices/{id}`
 pub(super) async fn rename(
     State(accounts): State<Arc<Accounts>>,
+    device: AuthedDevice,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
     let body: RenameRequest = accounts.body(request).await?;
     let id: DeviceId = id.parse()?;
     let (user, from) = (device.user().clone(), device.address);
@@ -74,9 +68,9 @@ pub(super) async fn rename(
 /// `POST /auth/revoke`
 pub(super) async fn revoke(
     State(accounts): State<Arc<Accounts>>,
+    device: AuthedDevice,
     request: Request,
 ) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
     let body: RevokeRequest = accounts.body(request).await?;
     accounts.revoke(&device, &body.device_id).await
 }
@@ -84,19 +78,18 @@ pub(super) async fn revoke(
 /// `POST /auth/revoke/{device_id}`
 pub(super) async fn revoke_by_path(
     State(accounts): State<Arc<Accounts>>,
+    device: AuthedDevice,
     Path(id): Path<String>,
-    request: Request,
 ) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
     accounts.revoke(&device, &id).await
 }
 
 /// `POST /auth/rotate`
 pub(super) async fn rotate(
     State(accounts): State<Arc<Accounts>>,
+    device: AuthedDevice,
     request: Request,
 ) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
     let body: RotateRequest = accounts.body_if_any(request).await?;
     let id = device.key.record().device_id.clone();
     let (hash, from, policy) = (device.hash, device.address, accounts.policy);

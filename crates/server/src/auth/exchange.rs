@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use durward_broker::accounts::{
     Arena, Checked, ClientAddress, Decision, Enrolment, Exchange, ExchangeReply, ExchangeRequest,
-    KnockRequest, RateKey, Refusal, Verified, knock as decide_knock,
+    KnockRequest, RateKey, Refusal, SUCCESS_MEMORY, Verified, knock as decide_knock,
 };
 use durward_store::Ask;
 
@@ -21,9 +21,11 @@ pub(super) async fn knock(
 ) -> Result<Response, Failure> {
     let caller = accounts.caller(&request).await?;
     let body: KnockRequest = accounts.body(request).await?;
+    let now = accounts.now();
     let ask = Ask {
         rate: Some(RateKey::Knock(caller.address)),
-        open_challenges: Some(accounts.now()),
+        open_challenges: Some(now),
+        success_from: Some((caller.address, now.saturating_sub(SUCCESS_MEMORY))),
         ..Ask::default()
     };
     let policy = accounts.policy;
@@ -40,18 +42,9 @@ pub(super) async fn exchange(
 ) -> Result<Response, Failure> {
     let caller = accounts.caller(&request).await?;
     let body: ExchangeRequest = accounts.body(request).await?;
-    let sole = match &body.user {
-        Some(_) => None,
-        None => accounts.store.sole_account().await?,
-    };
+    let sole = accounts.sole(body.user.as_ref()).await?;
     let exchange = Exchange::parse(body, sole.as_ref(), &caller, &accounts.subjects)?;
-    let ask = Ask {
-        user: Some(exchange.user().clone()),
-        ladder: Some(exchange.ladder_key()),
-        challenge: Some(exchange.challenge().clone()),
-        max_unknown_subjects: Some(accounts.policy.max_unknown_subjects),
-        ..Ask::default()
-    };
+    let ask = accounts.attempt(exchange.user(), exchange.ladder_key(), exchange.challenge());
     let admitted = accounts.decide(ask, move |facts, now| exchange.admit(&facts.attempt(), now)).await??;
     let policy = accounts.policy;
     let checked = accounts

@@ -10,16 +10,17 @@ mod opaque;
 pub mod owner;
 mod passphrase;
 mod pool;
-mod proxy;
 mod request;
 mod secrets;
 mod touch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::routing::{get, patch, post};
-use durward_broker::accounts::{AccountPolicy, Decision, OpaqueSetup};
+use durward_broker::accounts::{
+    AccountAudit, AccountPolicy, AuditMeter, Challenge, Decision, LadderKey, OpaqueSetup, UserId,
+};
 use durward_protocol::{RestKey, SecretBytes};
 use durward_store::{Ask, Facts, Store};
 use time::OffsetDateTime;
@@ -27,12 +28,11 @@ use time::OffsetDateTime;
 use crate::Error;
 use crate::clock::Clock;
 use crate::config::{AccountsConfig, Limits};
+use crate::http::Network;
 use crate::notify::{Hook, Notifier, OwnerNotice};
 use failure::Failure;
 use pool::Pool;
 use touch::Touches;
-
-pub use proxy::Network;
 
 /// What the handlers share.
 pub(crate) struct Accounts {
@@ -49,6 +49,8 @@ pub(crate) struct Accounts {
     /// One enrolment at a time: each takes 64 MiB.
     enrolling: tokio::sync::Semaphore,
     touches: Touches,
+    /// Keeps refusals from filling the audit log.
+    meter: Arc<Mutex<AuditMeter>>,
     alerts: Vec<Arc<dyn Notifier>>,
 }
 
@@ -59,6 +61,7 @@ impl Accounts {
         rest: &RestKey,
         clock: Clock,
         config: &AccountsConfig,
+        proxies: &[Network],
         limits: Arc<Limits>,
         notifiers: &[Arc<dyn Notifier>],
     ) -> Result<Arc<Self>, Error> {
@@ -74,13 +77,14 @@ impl Accounts {
             clock,
             policy: config.policy,
             limits,
-            trusted_proxies: config.trusted_proxies.clone(),
+            trusted_proxies: proxies.to_vec(),
             subjects,
             setup,
             rest,
             pool: Pool::new(cores),
             enrolling: tokio::sync::Semaphore::new(1),
             touches: Touches::default(),
+            meter: Arc::default(),
             alerts,
         }))
     }
@@ -92,7 +96,30 @@ impl Accounts {
 
     /// Writes down what is noted.
     pub(crate) async fn flush(&self) {
-        self.touches.flush(&self.store, self.now()).await;
+        let now = self.now();
+        self.touches.flush(&self.store, now).await;
+        let summary = locked(&self.meter).summary(now);
+        self.tell(summary).await;
+    }
+
+    /// Writes down everything that is noted, before the end.
+    pub(crate) async fn close(&self) {
+        self.flush().await;
+        let summary = locked(&self.meter).end();
+        self.tell(summary).await;
+    }
+
+    /// Whether refusals were counted that the audit log does not tell of yet.
+    fn is_counting(&self) -> bool {
+        locked(&self.meter).is_counting()
+    }
+
+    async fn tell(&self, summary: Option<AccountAudit>) {
+        let Some(summary) = summary else { return };
+        let decision = Decision { audit: vec![summary], ..Decision::only(()) };
+        if let Err(error) = self.store.decide(Ask::default(), self.now(), move |_| decision).await {
+            tracing::warn!(%error, "how many calls were refused could not be written to the audit log");
+        }
     }
 
     fn now(&self) -> OffsetDateTime {
@@ -107,7 +134,13 @@ impl Accounts {
     ) -> Result<T, Failure> {
         let now = self.now();
         self.touches.happened();
-        let done = self.store.decide(ask, now, move |facts| decide(facts, now)).await?;
+        let meter = Arc::clone(&self.meter);
+        let metered = move |facts| {
+            let mut decision = decide(facts, now);
+            locked(&meter).pass(&mut decision.audit, now);
+            decision
+        };
+        let done = self.store.decide(ask, now, metered).await?;
         for alert in done.alerts {
             // Its audit record is committed already.
             tracing::warn!(user = %alert.user, address = %alert.address, "somebody guesses at an account");
@@ -118,6 +151,31 @@ impl Accounts {
         }
         Ok(done.outcome)
     }
+}
+
+impl Accounts {
+    /// The account that is meant where none is named: the only one.
+    async fn sole(&self, named: Option<&UserId>) -> Result<Option<UserId>, Failure> {
+        match named {
+            Some(_) => Ok(None),
+            None => Ok(self.store.sole_account().await?),
+        }
+    }
+
+    /// What an attempt at a secret of `user` is decided on.
+    fn attempt(&self, user: &UserId, ladder: LadderKey, challenge: &Challenge) -> Ask {
+        Ask {
+            user: Some(user.clone()),
+            ladder: Some(ladder),
+            challenge: Some(challenge.clone()),
+            max_unknown_subjects: Some(self.policy.max_unknown_subjects),
+            ..Ask::default()
+        }
+    }
+}
+
+fn locked(meter: &Mutex<AuditMeter>) -> MutexGuard<'_, AuditMeter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AsRef<Limits> for Accounts {

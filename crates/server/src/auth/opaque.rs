@@ -23,18 +23,9 @@ pub(super) async fn start(
 ) -> Result<Response, Failure> {
     let caller = accounts.caller(&request).await?;
     let body: OpaqueStartRequest = accounts.body(request).await?;
-    let sole = match &body.user {
-        Some(_) => None,
-        None => accounts.store.sole_account().await?,
-    };
+    let sole = accounts.sole(body.user.as_ref()).await?;
     let start = OpaqueStart::parse(body, sole.as_ref(), &caller, &accounts.subjects)?;
-    let ask = Ask {
-        user: Some(start.user().clone()),
-        ladder: Some(start.ladder_key()),
-        challenge: Some(start.challenge().clone()),
-        max_unknown_subjects: Some(accounts.policy.max_unknown_subjects),
-        ..Ask::default()
-    };
+    let ask = accounts.attempt(start.user(), start.ladder_key(), start.challenge());
     let admitted = accounts.decide(ask, move |facts, now| start.admit(&facts.attempt(), now)).await??;
     let now = accounts.now();
     let mut decision = admitted.respond(&accounts.setup, &accounts.policy, now, &mut os_rng())?;

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use durward_broker::accounts::{
-    AccountSummary, Arena, CanonicalPhrase, ClientAddress, Decision, DeviceName, HashCost, ImportedKey,
-    NewAccount, OpaqueRecord, OpaqueSetup, PhraseHash, RecoveryCode, UserId, add_account, import_key,
-    new_recovery_codes, remove_account, set_phrase, summarize, unlock_account,
+    AccountSummary, Arena, CanonicalPhrase, ClientAddress, Decision, DeviceId, DeviceKeyRecord, DeviceName,
+    DeviceType, HashCost, ImportedKey, LadderRow, NewAccount, OpaqueRecord, OpaqueSetup, PhraseHash,
+    RecoveryCode, Subject, UserId, add_account, import_key, new_recovery_codes, remove_account, revoke,
+    set_phrase, summarize, unlock_account,
 };
 use durward_protocol::{RestKey, RestKeyKeeper, SecretBytes, SecretString};
 use durward_store::{Ask, Durability, Error as StoreError, Facts, Store};
@@ -36,6 +37,18 @@ pub enum AccountCommand {
     Remove {
         /// Which.
         user: UserId,
+    },
+    /// The devices of one that have a live key.
+    Devices {
+        /// Whose.
+        user: UserId,
+    },
+    /// Revoke the key of one device.
+    Revoke {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        device: DeviceId,
     },
     /// Clear the counters of failures.
     Unlock {
@@ -77,6 +90,9 @@ pub struct AccountReply {
     /// `list`: all accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts: Option<Vec<Summary>>,
+    /// `devices`: those with a live key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Vec<OwnedDevice>>,
     /// `add`, `recovery`: the codes, shown once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recovery_codes: Vec<String>,
@@ -96,12 +112,71 @@ pub struct Summary {
     pub recovery_codes: usize,
     /// Whether it is enrolled for logins that do not send the phrase.
     pub opaque: bool,
+    /// Failures that still count, over all addresses.
+    #[serde(default)]
+    pub failures: u64,
+    /// Addresses that must wait now.
+    #[serde(default)]
+    pub locked: Vec<Locked>,
 }
 
-impl From<AccountSummary> for Summary {
-    fn from(of: AccountSummary) -> Self {
+/// An address that is locked out of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked {
+    /// Which; an IPv6 one stands for its /64.
+    pub address: String,
+    /// Until when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub until: OffsetDateTime,
+}
+
+/// One device of an account, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedDevice {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: DeviceType,
+    /// Its name.
+    pub name: DeviceName,
+    /// When its key was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub issued_at: OffsetDateTime,
+    /// When its key was last seen, within a minute.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_used: Option<OffsetDateTime>,
+    /// When its key ends.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// Whether it is a shared key from before.
+    pub imported: bool,
+}
+
+impl From<DeviceKeyRecord> for OwnedDevice {
+    fn from(of: DeviceKeyRecord) -> Self {
+        let DeviceKeyRecord { device_id, device, issued_at, last_used, expires_at, legacy, .. } = of;
+        Self {
+            device_id,
+            kind: device.kind,
+            name: device.name,
+            issued_at,
+            last_used,
+            expires_at,
+            imported: legacy,
+        }
+    }
+}
+
+impl Summary {
+    fn new(of: AccountSummary, rows: Vec<(String, LadderRow)>, now: OffsetDateTime) -> Self {
         let AccountSummary { user, active_devices, recovery_codes, opaque } = of;
-        Self { user, active_devices, recovery_codes, opaque }
+        let rows: Vec<_> = rows.into_iter().map(|(address, row)| (address, row.at(now))).collect();
+        let failures = rows.iter().map(|(_, row)| u64::from(row.failures)).sum();
+        let locked = rows
+            .into_iter()
+            .filter_map(|(address, row)| row.locked_until.map(|until| Locked { address, until }));
+        Self { user, active_devices, recovery_codes, opaque, failures, locked: locked.collect() }
     }
 }
 
@@ -114,6 +189,14 @@ pub enum OwnerError {
     /// No account of that name.
     #[error("there is no account {0}; `durward account list` shows all")]
     NoAccount(UserId),
+    /// The account has no such device.
+    #[error("{user} has no active device {device}; `durward account devices {user}` shows all")]
+    NoDevice {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        device: DeviceId,
+    },
     /// The name, or the key, is taken.
     #[error("{0}")]
     Taken(&'static str),
@@ -244,6 +327,12 @@ impl Desk<'_> {
                 self.known(user, false, move |_| remove_account(&name, &subjects)).await?;
                 Ok(AccountReply::default())
             }
+            AccountCommand::Devices { user } => {
+                let keys = self.known(user, true, |facts| Decision::only(facts.keys)).await?;
+                let live = keys.into_iter().filter(|key| key.is_live(now)).map(OwnedDevice::from);
+                Ok(AccountReply { devices: Some(live.collect()), ..AccountReply::default() })
+            }
+            AccountCommand::Revoke { user, device } => self.revoke(user, device).await,
             AccountCommand::Unlock { user } => {
                 let subjects = self.subjects.duplicate();
                 let name = user.clone();
@@ -274,9 +363,22 @@ impl Desk<'_> {
         for user in self.store.accounts().await? {
             let keys = self.store.keys_of(&user.user_id).await?;
             let codes = self.store.codes_of(&user.user_id).await?;
-            found.push(summarize(&user, &keys, &codes, self.now).into());
+            let rows = self.store.ladder_of(&Subject::new(self.subjects, &user.user_id)).await?;
+            found.push(Summary::new(summarize(&user, &keys, &codes, self.now), rows, self.now));
         }
         Ok(AccountReply { accounts: Some(found), ..AccountReply::default() })
+    }
+
+    async fn revoke(&self, user: UserId, device: DeviceId) -> Result<AccountReply, OwnerError> {
+        let (name, id, now) = (user.clone(), device.clone(), self.now);
+        let done = self.known(user.clone(), true, move |facts| {
+            let record = facts.keys.iter().find(|key| key.device_id == id && key.is_live(now));
+            revoke(&name, record, None, now)
+        });
+        match done.await? {
+            Ok(_) => Ok(AccountReply { device_id: Some(device.to_string()), ..AccountReply::default() }),
+            Err(_) => Err(OwnerError::NoDevice { user, device }),
+        }
     }
 
     async fn import(&self, user: UserId, import: ImportedKey) -> Result<AccountReply, OwnerError> {

@@ -9,15 +9,16 @@ use durward_store::{Ask, Error as StoreError};
 
 use super::Accounts;
 use super::failure::{Failure, good};
+use super::request::AuthedDevice;
 use crate::keys::os_rng;
 use durward_broker::accounts::ApiError;
 
 /// `POST /auth/passphrase/change`
 pub(super) async fn change(
     State(accounts): State<Arc<Accounts>>,
+    device: AuthedDevice,
     request: Request,
 ) -> Result<Response, Failure> {
-    let device = accounts.authed(&request).await?;
     let body: ChangeRequest = accounts.body(request).await?;
     let (user, caller) = (device.user().clone(), device.caller());
     let change = Change::parse(&body, user.clone(), &caller, &accounts.subjects)?;
@@ -36,7 +37,7 @@ pub(super) async fn change(
         .run(caller.address, move |arena| admitted.verify(&policy, arena, &mut os_rng()))
         .await??;
     let commit = accounts.good_or_committed(checked).await?;
-    let answer = accounts.decide(again, move |facts, now| commit.commit(&facts.change(), None, now));
+    let answer = accounts.decide(again, move |facts, now| commit.commit(&facts.change(), now));
     Ok(good(answer.await??))
 }
 
@@ -47,20 +48,11 @@ pub(super) async fn recover(
 ) -> Result<Response, Failure> {
     let caller = accounts.caller(&request).await?;
     let body: RecoverRequest = accounts.body(request).await?;
-    let sole = match &body.user {
-        Some(_) => None,
-        None => accounts.store.sole_account().await?,
-    };
+    let sole = accounts.sole(body.user.as_ref()).await?;
     let recover = Recover::parse(body, sole.as_ref(), &caller, &accounts.subjects)?;
-    let ask = Ask {
-        user: Some(recover.user().clone()),
-        ladder: Some(recover.ladder_key()),
-        codes: true,
-        max_unknown_subjects: Some(accounts.policy.max_unknown_subjects),
-        ..Ask::default()
-    };
-    let again = Ask { passphrase_ladder: true, ..ask.clone() };
-    let ask = Ask { challenge: Some(recover.challenge().clone()), ..ask };
+    let ask = accounts.attempt(recover.user(), recover.ladder_key(), recover.challenge());
+    let ask = Ask { codes: true, ..ask };
+    let again = Ask { passphrase_ladder: true, challenge: None, ..ask.clone() };
     let admitted = accounts.decide(ask, move |facts, now| recover.admit(&facts.recover(), now)).await??;
     let policy = accounts.policy;
     let commit = accounts

@@ -3,15 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, header};
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, header};
 use durward_broker::accounts::{ApiError, Caller, ClientAddress, KeyHash, UserId, check_key, parse_body};
 use durward_store::{KeyRow, Touch};
 use serde::de::DeserializeOwned;
 
+use super::Accounts;
 use super::failure::Failure;
-use super::{Accounts, proxy};
-use crate::http::{json_bytes, json_bytes_if_any};
+use crate::http::{client_address, json_bytes, json_bytes_if_any};
 
 /// Proof that the call carries a live key.
 pub(super) struct AuthedDevice {
@@ -31,25 +32,26 @@ impl AuthedDevice {
     }
 }
 
+impl FromRequestParts<Arc<Accounts>> for AuthedDevice {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, accounts: &Arc<Accounts>) -> Result<Self, Failure> {
+        let hash = presented(&parts.headers).ok_or(ApiError::InvalidApiKey)?;
+        let address = accounts.address_of(&parts.extensions, &parts.headers);
+        accounts.check(KeyHash::of_presented(hash)?, address).await
+    }
+}
+
 impl Accounts {
     /// Where a call comes from.
     pub(super) fn address(&self, request: &Request) -> ClientAddress {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |info| info.0.ip());
-        ClientAddress::new(proxy::client(peer, request.headers(), &self.trusted_proxies))
+        self.address_of(request.extensions(), request.headers())
     }
 
-    /// The live key that a call must carry.
-    ///
-    /// The request is read before anything is awaited: its body cannot be shared between threads.
-    pub(super) fn authed<'s>(
-        &'s self,
-        request: &Request,
-    ) -> impl Future<Output = Result<AuthedDevice, Failure>> + Send + use<'s> {
-        let hash = presented(request.headers()).ok_or(ApiError::InvalidApiKey);
-        let hash = hash.and_then(KeyHash::of_presented);
-        let address = self.address(request);
-        async move { self.check(hash?, address).await }
+    fn address_of(&self, extensions: &Extensions, headers: &HeaderMap) -> ClientAddress {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |info| info.0.ip());
+        ClientAddress::new(client_address(peer, headers, &self.trusted_proxies))
     }
 
     async fn check(&self, hash: KeyHash, address: ClientAddress) -> Result<AuthedDevice, Failure> {
@@ -71,6 +73,8 @@ impl Accounts {
     }
 
     /// Who tries a secret; a live key along with it is the owner's way past the limit over all addresses.
+    ///
+    /// The request is read before anything is awaited: its body cannot be shared between threads.
     pub(super) fn caller<'s>(
         &'s self,
         request: &Request,

@@ -86,7 +86,8 @@ pub(super) async fn run(accounts: &Accounts) {
             tracing::warn!(%error, "expired challenges and counters could not be swept");
         }
         // What expires from now on stays until there is something to do: expired rows count for nothing.
-        while !touches.active.load(Ordering::SeqCst) && touches.noted().is_empty() {
+        let idle = || !touches.active.load(Ordering::SeqCst) && touches.noted().is_empty();
+        while idle() && !accounts.is_counting() {
             touches.woken.notified().await;
         }
     }

@@ -18,7 +18,7 @@ pub(super) async fn command(
     accounts.command(command).await.map(Json).map_err(|error| {
         let code = match &error {
             OwnerError::Invalid(_) | OwnerError::Taken(_) => ErrorCode::InvalidRequest,
-            OwnerError::NoAccount(_) => ErrorCode::NotFound,
+            OwnerError::NoAccount(_) | OwnerError::NoDevice { .. } => ErrorCode::NotFound,
             OwnerError::Store(_) => ErrorCode::StorageFailed,
             OwnerError::Internal(_) => ErrorCode::Internal,
         };

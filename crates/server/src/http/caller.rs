@@ -1,16 +1,19 @@
 //! What a call says about its caller: the token it carries and the `Origin` it comes from.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use durward_protocol::{ErrorCode, SecretString};
 
 use super::{ApiError, HostRule, check_host};
-use crate::token::Tokens;
+use crate::token::{TokenScope, Tokens};
 
 /// Header names under which a token is taken, besides `Authorization: Bearer`.
 const TOKEN_HEADERS: [&str; 2] = ["x-durward-token", "x-wolfpack-token"];
+
+/// What a page of ours or an extension may send.
+const ALLOWED_HEADERS: &str = "authorization, content-type, x-durward-token, x-wolfpack-token, prefer";
 
 /// Checks `Host` and `Origin`, then the token; answers preflights of allowed origins. `/health` needs no token;
 /// without `tokens` nothing does. `own_port` is the port of a page of ours that may call.
@@ -28,20 +31,31 @@ pub(crate) async fn admit(
         Ok(origin) => origin,
         Err(code) => return ApiError::new(code).into_response(),
     };
-    let may = request.uri().path() == "/health" || tokens.is_none_or(|tokens| authorised(tokens, &request));
     let response = if request.method() == Method::OPTIONS && origin.is_some() {
-        preflight()
-    } else if may {
-        next.run(request).await
+        preflight(ALLOWED_HEADERS)
     } else {
-        ApiError::new(ErrorCode::Unauthorized).into_response()
+        match tokens.map_or(Ok(()), |tokens| authorise(tokens, &request)) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        }
     };
     with_cors(response, origin)
 }
 
-fn authorised(tokens: &Tokens, request: &Request) -> bool {
+/// A good token of too narrow a scope hears so; a path that is not there needs a good token only, and is then not
+/// found.
+fn authorise(tokens: &Tokens, request: &Request) -> Result<(), ApiError> {
+    let path = request.uri().path();
+    if path == "/health" {
+        return Ok(());
+    }
     let scope = presented(request.headers()).and_then(|token| tokens.scope_of(&token));
-    scope.is_some_and(|scope| scope.allows(request.uri().path()))
+    let scope = scope.ok_or(ErrorCode::Unauthorized)?;
+    if scope.allows(path) || request.extensions().get::<MatchedPath>().is_none() {
+        return Ok(());
+    }
+    let detail = format!("this token's scope is {scope}, {path} needs {}", TokenScope::narrowest(path));
+    Err(ApiError::new(ErrorCode::WrongScope).detail(detail))
 }
 
 /// The token that a call carries.
@@ -68,24 +82,39 @@ fn allowed_origin(headers: &HeaderMap, port: Option<u16>) -> Result<Option<Heade
     if extension || own { Ok(Some(origin.clone())) } else { Err(ErrorCode::OriginRefused) }
 }
 
+/// Absent, or one of the origins that are listed. `null` is nobody's: every sandboxed page has it.
+pub(crate) fn listed_origin(
+    headers: &HeaderMap,
+    listed: &[String],
+) -> Result<Option<HeaderValue>, ErrorCode> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(None) };
+    let is_listed = origin != "null" && listed.iter().any(|listed| listed.as_bytes() == origin.as_bytes());
+    if is_listed && origins.next().is_none() {
+        Ok(Some(origin.clone()))
+    } else {
+        Err(ErrorCode::OriginRefused)
+    }
+}
+
 /// The answer to a preflight of an allowed origin.
-fn preflight() -> Response {
+pub(crate) fn preflight(headers: &'static str) -> Response {
     let allow = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH, DELETE, OPTIONS"),
-        (
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, x-durward-token, x-wolfpack-token, prefer",
-        ),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, headers),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ];
     (StatusCode::NO_CONTENT, allow).into_response()
 }
 
-/// Lets that one origin read the answer.
-fn with_cors(mut response: Response, origin: Option<HeaderValue>) -> Response {
+/// Lets that one origin read the answer, and when it may come back.
+pub(crate) fn with_cors(mut response: Response, origin: Option<HeaderValue>) -> Response {
     if let Some(origin) = origin {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+        response
+            .headers_mut()
+            .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     }
     response
 }

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::without_idle_body;
+use super::{Callers, without_idle_body};
 use crate::config::Limits;
 
 /// How long a stop waits for calls under way.
@@ -39,8 +39,15 @@ pub(crate) enum Connections {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerUid(pub(crate) u32);
 
-/// Serves `router` until `stop` resolves, then finishes what is in flight.
-pub(crate) async fn serve(from: Connections, router: Router, limits: Limits, stop: impl Future<Output = ()>) {
+/// Serves `router` until `stop` resolves, then finishes what is in flight. With `callers` an address has no more
+/// connections than its share.
+pub(crate) async fn serve(
+    from: Connections,
+    router: Router,
+    limits: Limits,
+    callers: Option<Arc<Callers>>,
+    stop: impl Future<Output = ()>,
+) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let (graceful, limits) = (GracefulShutdown::new(), Arc::new(limits));
     let mut stop = std::pin::pin!(stop);
@@ -71,6 +78,15 @@ pub(crate) async fn serve(from: Connections, router: Router, limits: Limits, sto
                 continue;
             }
         };
+        let guest = match (&callers, caller) {
+            (Some(callers), Caller::Tcp(peer)) => Some(callers.connect(peer.ip())),
+            _ => None,
+        };
+        if let Some(None) = guest {
+            tracing::debug!("a connection past its address's share was closed");
+            continue;
+        }
+        let slot = (slot, guest);
         let watcher = graceful.watcher();
         let limits = Arc::clone(&limits);
         let service = Service { router: router.clone(), limits: Arc::clone(&limits), caller };

@@ -12,6 +12,8 @@ use durward_protocol::{ErrorCode, Timestamp};
 pub(crate) struct ApiError {
     code: ErrorCode,
     approver_time: Option<Timestamp>,
+    /// Seconds to wait, where they are known better than the code tells.
+    retry_after: Option<u32>,
     /// For the owner only: the agent plane drops it.
     detail: Option<String>,
     /// Items to choose from, with `several_items`. For the owner only.
@@ -20,7 +22,13 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(code: ErrorCode) -> Self {
-        Self { code, approver_time: None, detail: None, choices: Vec::new() }
+        Self { code, approver_time: None, retry_after: None, detail: None, choices: Vec::new() }
+    }
+
+    /// Says when to come back.
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// Says more, to the owner.
@@ -38,7 +46,7 @@ impl ApiError {
     pub(crate) fn for_owner(answer: Answer) -> Self {
         match answer {
             Answer::Error { code, approver_time, detail } => {
-                Self { code, approver_time, detail, choices: Vec::new() }
+                Self { approver_time, detail, ..Self::new(code) }
             }
             Answer::Choose(choices) => Self { choices, ..Self::new(ErrorCode::SeveralItems) },
             other => {
@@ -84,8 +92,9 @@ impl IntoResponse for ApiError {
             ErrorCode::PairingPaused => Some("3600"),
             _ => None,
         };
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        let told = self.retry_after.map(HeaderValue::from);
+        if let Some(seconds) = told.or_else(|| retry_after.map(HeaderValue::from_static)) {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response

@@ -2,17 +2,22 @@
 
 mod body;
 mod caller;
+mod callers;
 mod connection;
 mod error;
 mod guard;
+mod proxy;
 
 pub(crate) use body::{
     Body, RawBody, Strict, json_bytes, json_bytes_if_any, require_json, without_idle_body,
 };
-pub(crate) use caller::admit;
+pub(crate) use caller::{admit, listed_origin, preflight, with_cors};
+pub(crate) use callers::{Callers, Guest};
 pub(crate) use connection::{Connections, PeerUid, serve};
 pub(crate) use error::ApiError;
 pub(crate) use guard::{HostRule, check_host};
+pub use proxy::Network;
+pub(crate) use proxy::client_address;
 
 use std::convert::Infallible;
 use std::time::Duration;

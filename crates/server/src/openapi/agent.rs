@@ -36,7 +36,7 @@ const ENVELOPE: [E; 8] = [
 /// The document of the agent plane as this build would write it.
 pub fn agent_document() -> String {
     let mut document = Document::new(
-        &[E::OriginRefused, E::WrongHost],
+        &[E::OriginRefused, E::WrongHost, E::RateLimited],
         &[E::InvalidRequest, E::UnsupportedMediaType, E::BodyTooLarge, E::Timeout],
     );
     pairing(&mut document);

@@ -82,6 +82,7 @@ fn without_key(document: &mut Document) {
                     ("login_response", text(), true),
                     ("user", text(), true),
                     ("expires_in", json!({"type": "integer"}), true),
+                    ("attempts_remaining", json!({"type": "integer"}), true),
                 ]),
             )
             .other_errors(&refusals(&login))

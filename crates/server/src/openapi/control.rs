@@ -25,7 +25,7 @@ const ACT: [E; 3] = [E::Internal, E::StorageFailed, E::ShuttingDown];
 /// The document of the control plane as this build would write it.
 pub fn control_document() -> String {
     let mut document = Document::new(
-        &[E::Unauthorized, E::OriginRefused, E::WrongHost],
+        &[E::Unauthorized, E::WrongScope, E::OriginRefused, E::WrongHost],
         &[E::InvalidRequest, E::BodyTooLarge, E::Timeout],
     );
     server(&mut document);
@@ -276,6 +276,12 @@ fn accounts(document: &mut Document) {
         verb("add", json!({"user": user, "passphrase": phrase}), json!(["verb", "user", "passphrase"])),
         verb("list", json!({}), json!(["verb"])),
         verb("remove", json!({"user": user}), json!(["verb", "user"])),
+        verb("devices", json!({"user": user}), json!(["verb", "user"])),
+        verb(
+            "revoke",
+            json!({"user": user, "device": {"type": "string"}}),
+            json!(["verb", "user", "device"]),
+        ),
         verb("unlock", json!({"user": user}), json!(["verb", "user"])),
         verb(
             "passphrase",
@@ -292,16 +298,33 @@ fn accounts(document: &mut Document) {
             json!(["verb", "user", "name", "key", "expires_at"]),
         ),
     ]});
+    let time = json!({"type": "string", "format": "date-time"});
     let account = json!({
         "type": "object",
         "properties": {
             "user": user, "active_devices": {"type": "integer"}, "recovery_codes": {"type": "integer"},
-            "opaque": {"type": "boolean"},
+            "opaque": {"type": "boolean"}, "failures": {"type": "integer"},
+            "locked": {"type": "array", "items": {
+                "type": "object",
+                "properties": {"address": {"type": "string"}, "until": time},
+                "required": ["address", "until"],
+            }},
         },
-        "required": ["user", "active_devices", "recovery_codes", "opaque"],
+        "required": ["user", "active_devices", "recovery_codes", "opaque", "failures", "locked"],
+    });
+    let maybe_time = json!({"type": ["string", "null"], "format": "date-time"});
+    let device = json!({
+        "type": "object",
+        "properties": {
+            "device_id": {"type": "string"}, "type": {"type": "string"}, "name": {"type": "string"},
+            "issued_at": time, "last_used": maybe_time, "expires_at": maybe_time,
+            "imported": {"type": "boolean"},
+        },
+        "required": ["device_id", "type", "name", "issued_at", "last_used", "expires_at", "imported"],
     });
     let reply = json!({"type": "object", "properties": {
         "accounts": {"type": "array", "items": account},
+        "devices": {"type": "array", "items": device},
         "recovery_codes": {"type": "array", "items": {"type": "string"}},
         "device_id": {"type": "string"},
     }});

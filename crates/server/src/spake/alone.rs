@@ -89,7 +89,7 @@ impl SpakeServer {
         let stopped = async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         };
-        let server = tokio::spawn(serve(Connections::Tcp(listener), router, config.limits, stopped));
+        let server = tokio::spawn(serve(Connections::Tcp(listener), router, config.limits, None, stopped));
         let timer = tokio::spawn(service.run_timer());
         Ok(SpakeRunning { listen, stop, server, timer })
     }

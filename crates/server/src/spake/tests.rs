@@ -267,7 +267,7 @@ async fn a_token_of_the_right_scope_is_needed() {
     };
     with(TokenScope::Spake).await.good();
     with(TokenScope::Owner).await.good();
-    with(TokenScope::Pair).await.refused(401, "unauthorized");
+    with(TokenScope::Pair).await.refused(403, "wrong_scope");
     let token = read(TokenScope::Spake);
     alone.send(Method::GET, "/spake/sessions", &[("x-durward-token", &token)], "").await.good();
     tokens.rotate("spake").unwrap();

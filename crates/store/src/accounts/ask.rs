@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use durward_broker::accounts::{
-    AttemptFacts, Challenge, ChallengeRecord, ChangeFacts, DeviceId, DeviceKeyRecord, Fingerprint,
-    IssueFacts, KnockFacts, LadderKey, LadderRows, LadderScope, OpaqueLoginRecord, RateKey, RateRow,
-    RecoverFacts, RecoveryCodeRecord, User, UserId,
+    AttemptFacts, Challenge, ChallengeRecord, ChangeFacts, ClientAddress, DeviceId, DeviceKeyRecord,
+    Fingerprint, IssueFacts, KnockFacts, LadderKey, LadderRows, LadderScope, OpaqueLoginRecord, RateKey,
+    RateRow, RecoverFacts, RecoveryCodeRecord, User, UserId,
 };
 use time::OffsetDateTime;
 
@@ -25,8 +25,10 @@ pub struct Ask {
     pub passphrase_ladder: bool,
     /// The call counter under this key.
     pub rate: Option<RateKey>,
-    /// How many challenges are neither used nor expired at this moment.
+    /// How many challenges are not expired at this moment.
     pub open_challenges: Option<OffsetDateTime>,
+    /// Whether this address has logged into any account, after this moment.
+    pub success_from: Option<(ClientAddress, OffsetDateTime)>,
     /// This challenge.
     pub challenge: Option<Challenge>,
     /// The recovery codes of [`Ask::user`].
@@ -58,6 +60,8 @@ pub struct Facts {
     pub rate: RateRow,
     /// Open challenges.
     pub open_challenges: u64,
+    /// Whether the address has had a success.
+    pub known_address: bool,
     /// The challenge.
     pub challenge: Option<ChallengeRecord>,
     /// Recovery codes, used ones too.
@@ -77,7 +81,8 @@ pub struct Facts {
 impl Facts {
     /// For a knock.
     pub fn knock(&self) -> KnockFacts {
-        KnockFacts { rate: self.rate, open_challenges: self.open_challenges }
+        let Self { rate, open_challenges, known_address, .. } = *self;
+        KnockFacts { rate, open_challenges, known_address }
     }
 
     /// For an attempt at a passphrase.
@@ -142,18 +147,23 @@ pub(super) async fn gather(link: &mut Link<'_>, dialect: Dialect, ask: &Ask) -> 
     if let Some(challenge) = &ask.challenge {
         facts.challenge = from
             .one(
-                "SELECT challenge, device_type, device_name, device_fingerprint, created_at, expires_at, used FROM challenges WHERE challenge = $1",
-                "SELECT challenge, device_type, device_name, device_fingerprint, created_at, expires_at, used FROM challenges WHERE challenge = $1 FOR UPDATE",
+                "SELECT challenge, device_type, device_name, device_fingerprint, created_at, expires_at, used, origin FROM challenges WHERE challenge = $1",
+                "SELECT challenge, device_type, device_name, device_fingerprint, created_at, expires_at, used, origin FROM challenges WHERE challenge = $1 FOR UPDATE",
                 vec![challenge.as_str().to_owned().into()],
                 row::challenge,
             )
             .await?;
     }
     if let Some(now) = ask.open_challenges {
-        let sql = "SELECT count(*) FROM challenges WHERE used = 0 AND expires_at > $1";
+        let sql = "SELECT count(*) FROM challenges WHERE expires_at > $1";
         let read = |row: &Row| row.get::<i64>(0).map(|n| u64::try_from(n).unwrap_or_default());
         facts.open_challenges =
             from.one(sql, sql, vec![sweep::micros(now)?.into()], read).await?.unwrap_or_default();
+    }
+    if let Some((address, after)) = ask.success_from {
+        let sql = "SELECT 1 FROM ladder WHERE address = $1 AND last_success > $2 LIMIT 1";
+        let values = vec![address.to_string().into(), sweep::micros(after)?.into()];
+        facts.known_address = from.one(sql, sql, values, |_| Ok(())).await?.is_some();
     }
     if let Some(login) = &ask.take_login {
         let sql = "DELETE FROM opaque_logins WHERE login_id = $1 RETURNING login_id, user_id, known, phrase_revision, device_type, device_name, device_fingerprint, address, attempts_remaining, alert, state, expires_at";

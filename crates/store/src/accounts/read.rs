@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use durward_broker::accounts::{DeviceKeyRecord, KeyHash, RecoveryCodeRecord, User, UserId};
+use durward_broker::accounts::{
+    DeviceKeyRecord, KeyHash, LadderRow, RecoveryCodeRecord, Subject, User, UserId,
+};
 
 use super::ask::collect;
 use super::keys::{KeyRow, Looked};
@@ -55,6 +57,15 @@ impl Store {
     pub async fn codes_of(&self, user: &UserId) -> Result<Vec<RecoveryCodeRecord>, Error> {
         let sql = "SELECT user_id, code_hash, created_at, used_at FROM recovery_codes WHERE user_id = $1";
         self.rows(sql, vec![user.as_str().to_owned().into()], row::code).await
+    }
+
+    /// The counters of an account, address by address. The address is text, as [`ClientAddress`] prints it.
+    ///
+    /// [`ClientAddress`]: durward_broker::accounts::ClientAddress
+    pub async fn ladder_of(&self, subject: &Subject) -> Result<Vec<(String, LadderRow)>, Error> {
+        let sql = "SELECT failures, last_failure, locked_until, last_success, address FROM ladder WHERE subject = $1 ORDER BY address, scope";
+        let read = |row: &Row| Ok((row.get(4)?, row::ladder(row)?));
+        self.rows(sql, vec![subject.as_bytes().as_slice().into()], read).await
     }
 
     /// The secret of this name as the caller sealed it, if there is one.

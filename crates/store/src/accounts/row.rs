@@ -50,11 +50,12 @@ pub(super) fn key(row: &Row) -> Result<DeviceKeyRecord, Error> {
     })
 }
 
-/// `challenge, device_type, device_name, device_fingerprint, created_at, expires_at, used`
+/// `challenge, device_type, device_name, device_fingerprint, created_at, expires_at, used, origin`
 pub(super) fn challenge(row: &Row) -> Result<ChallengeRecord, Error> {
     Ok(ChallengeRecord {
         challenge: parsed(row, 0)?,
         device: device(row, 1)?,
+        origin: row.get(7)?,
         created_at: moment(row.get(4)?)?,
         expires_at: moment(row.get(5)?)?,
         used: flag(row, 6)?,

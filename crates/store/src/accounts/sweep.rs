@@ -34,6 +34,27 @@ pub(super) async fn sweep(link: &mut Link<'_>, now: OffsetDateTime) -> Result<()
     Ok(())
 }
 
+/// Deletes so many open challenges, spent ones first, then those with most younger ones of their own origin.
+pub(super) async fn evict_challenges(
+    link: &mut Link<'_>,
+    dialect: Dialect,
+    count: u64,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let sql = match dialect {
+        Dialect::Sqlite => {
+            "DELETE FROM challenges WHERE challenge IN (SELECT challenge FROM (SELECT challenge, used, created_at, row_number() OVER (PARTITION BY used, origin ORDER BY created_at DESC) AS nth FROM challenges WHERE expires_at > $1) AS ranked ORDER BY used DESC, nth DESC, created_at LIMIT $2)"
+        }
+        // One that somebody is about to spend, or to evict, is left to him.
+        Dialect::Postgres => {
+            "DELETE FROM challenges WHERE challenge IN (SELECT challenge FROM challenges WHERE challenge IN (SELECT challenge FROM (SELECT challenge, used, created_at, row_number() OVER (PARTITION BY used, origin ORDER BY created_at DESC) AS nth FROM challenges WHERE expires_at > $1) AS ranked ORDER BY used DESC, nth DESC, created_at LIMIT $2) FOR UPDATE SKIP LOCKED)"
+        }
+    };
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    link.execute(sql, vec![micros(now)?.into(), count.into()]).await?;
+    Ok(())
+}
+
 /// Keeps the `max` ladder rows of unknown names that were written last.
 pub(super) async fn evict_unknown(link: &mut Link<'_>, dialect: Dialect, max: u64) -> Result<(), Error> {
     let max = || vec![Value::from(i64::try_from(max).unwrap_or(i64::MAX))];

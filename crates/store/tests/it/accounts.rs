@@ -20,6 +20,7 @@ on_both!(
     one_rotation_wins,
     a_login_is_taken_once,
     unknown_names_are_bounded,
+    a_full_table_of_challenges_makes_room,
     swept_when_over,
     imported_keys_are_audited,
     keys_of_many_devices,
@@ -289,6 +290,34 @@ async fn unknown_names_are_bounded(backend: Backend) {
         !desk.details().await.iter().any(|line| line.contains("stranger")),
         "no list of what strangers type"
     );
+}
+
+/// Whoever fills the table loses his own; a success of before has a share of its own.
+async fn a_full_table_of_challenges_makes_room(backend: Backend) {
+    let mut desks = desks(&backend).await;
+    for desk in &mut desks {
+        desk.policy.max_open_challenges = 64;
+    }
+    desks[0].add("alan").await.unwrap();
+    let home = from("10.0.0.1");
+    desks[0].exchange(&home, "alan", PHRASE).await.unwrap();
+    let stranger = desks[0].knock(&from("203.0.113.9"), mac()).await.unwrap();
+    let known = desks[0].knock(&home, mac()).await.unwrap();
+    let flood = async |from_n: u32| {
+        for n in from_n..from_n + 150 {
+            let desk = desks[n as usize % desks.len()].later(Duration::milliseconds(n.into()));
+            let attacker = std::net::Ipv4Addr::from(0x0a00_0002 + n).to_string();
+            desk.knock(&from(&attacker), mac()).await.unwrap();
+        }
+    };
+    flood(0).await;
+    let fresh = desks[0].knock(&from("2001:db8::1"), mac()).await.unwrap();
+    flood(150).await;
+    let open = backend.count("challenges").await;
+    assert!(open <= 64, "{open}");
+    for challenge in [stranger, known, fresh] {
+        assert!(desks[0].admit(&home, "alan", &challenge, PHRASE).await.is_ok());
+    }
 }
 
 async fn swept_when_over(backend: Backend) {

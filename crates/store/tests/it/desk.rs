@@ -65,6 +65,7 @@ impl Desk {
         let ask = Ask {
             rate: Some(RateKey::Knock(caller.address)),
             open_challenges: Some(self.now),
+            success_from: Some((caller.address, self.now - SUCCESS_MEMORY)),
             ..Ask::default()
         };
         let (caller, now, policy) = (caller.clone(), self.now, self.policy);

@@ -17,19 +17,24 @@ use crate::accounts::records::{AccountPolicy, ChallengeRecord, DeviceKeyRecord, 
 use crate::accounts::wire::{ExchangeReply, ExchangeRequest, KnockReply, KnockRequest};
 use crate::accounts::write::{AccountWrite, Decision, RateKey};
 
-/// Wait when too many challenges are open; they live five minutes.
-const FULL_RETRY: u32 = 60;
+/// A full table makes room for this part of it at once, so that a flood does not sort it anew for every knock.
+const ROOM: u64 = 64;
 
 /// What a knock is decided on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KnockFacts {
     /// Counter of the caller's address.
     pub rate: RateRow,
-    /// Challenges that are neither used nor expired.
+    /// Challenges that are kept and not expired.
     pub open_challenges: u64,
+    /// Whether an account was logged into from the caller's address, within [`SUCCESS_MEMORY`].
+    pub known_address: bool,
 }
 
 /// `POST /auth/knock`: a challenge for this device, if its address has not knocked too often.
+///
+/// A full table refuses nobody: it makes room at the cost of the origins that have most challenges in it, so that
+/// whoever fills it loses his own.
 pub fn knock(
     request: KnockRequest,
     caller: &Caller,
@@ -42,9 +47,6 @@ pub fn knock(
         Ok(rate) => rate,
         Err(seconds) => return Decision::only(Err(Refusal::wait(ApiError::RateLimited, seconds))),
     };
-    if facts.open_challenges >= policy.max_open_challenges {
-        return Decision::only(Err(Refusal::wait(ApiError::RateLimited, FULL_RETRY)));
-    }
     let challenge = Challenge::generate(rng);
     let reply = KnockReply {
         challenge: challenge.as_str().to_owned(),
@@ -54,14 +56,30 @@ pub fn knock(
     let record = ChallengeRecord {
         challenge,
         device: request.device,
+        origin: origin(caller, facts.known_address),
         created_at: now,
         expires_at: now.saturating_add(CHALLENGE_LIFETIME),
         used: false,
     };
     let mut decision = Decision::only(Ok(reply));
+    let over = (facts.open_challenges + 1).saturating_sub(policy.max_open_challenges);
+    if over > 0 {
+        let count = over.max(policy.max_open_challenges / ROOM);
+        decision.writes.push(AccountWrite::EvictChallenges { count, at: now });
+    }
     decision.writes.push(AccountWrite::PutRate(RateKey::Knock(caller.address), rate));
     decision.writes.push(AccountWrite::InsertChallenge(Box::new(record)));
     decision
+}
+
+/// Whose share of the open challenges one counts to. A live key or an earlier success has a share of its own; for
+/// strangers it is that of their network.
+fn origin(caller: &Caller, known_address: bool) -> String {
+    match &caller.key_of {
+        Some(user) => format!("user {user}"),
+        None if known_address => format!("address {}", caller.address),
+        None => format!("network {}", caller.address.network()),
+    }
 }
 
 /// What an attempt at a passphrase is decided on, before it is verified.

@@ -105,6 +105,7 @@ impl OpaqueAdmitted {
             login_response,
             user: user.clone(),
             expires_in: u32::try_from(policy.opaque_lifetime.whole_seconds()).unwrap_or(u32::MAX),
+            attempts_remaining: counted.attempts_remaining,
         };
         let kept = OpaqueLoginRecord {
             login_id,

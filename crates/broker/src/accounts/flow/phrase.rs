@@ -115,15 +115,8 @@ impl ChangeAdmitted {
             return Ok(Checked::Bad(change.guess.failed(error, counted, true)));
         };
         let hash = PhraseHash::create(&change.new, policy.hash_cost, arena, rng)?;
-        let Change { guess, new, revoke_all, .. } = change;
-        Ok(Checked::Good(ChangeCommit {
-            guess,
-            new,
-            revoke_all,
-            proven: user.phrase_revision,
-            hash,
-            counted,
-        }))
+        let Change { guess, revoke_all, .. } = change;
+        Ok(Checked::Good(ChangeCommit { guess, revoke_all, proven: user.phrase_revision, hash, counted }))
     }
 }
 
@@ -131,7 +124,6 @@ impl ChangeAdmitted {
 #[derive(Debug)]
 pub struct ChangeCommit {
     guess: Guess,
-    new: CanonicalPhrase,
     revoke_all: bool,
     proven: PhraseRevision,
     hash: PhraseHash,
@@ -139,14 +131,9 @@ pub struct ChangeCommit {
 }
 
 impl ChangeCommit {
-    /// Second transaction. The OPAQUE enrolment of the old phrase goes with it; give the new phrase's one in
-    /// `opaque`, or `None` to have it made at the next plain login.
-    pub fn commit(
-        self,
-        facts: &ChangeFacts,
-        opaque: Option<crate::accounts::opaque::OpaqueRecord>,
-        now: OffsetDateTime,
-    ) -> Decision<Result<ChangeReply, Refusal>> {
+    /// Second transaction. The OPAQUE enrolment of the old phrase goes with it; the new one's is made at the next
+    /// plain login.
+    pub fn commit(self, facts: &ChangeFacts, now: OffsetDateTime) -> Decision<Result<ChangeReply, Refusal>> {
         let user = self.guess.user.clone();
         if facts.user.as_ref().is_none_or(|stored| stored.phrase_revision != self.proven) {
             let failed = self.guess.failed(ApiError::InvalidPassphrase, self.counted, facts.user.is_some());
@@ -165,7 +152,7 @@ impl ChangeCommit {
                 revision: PhraseRevision::of(&self.hash),
                 hash: self.hash,
                 version: current_version(),
-                opaque,
+                opaque: None,
                 at: now,
             },
         ];
@@ -177,11 +164,6 @@ impl ChangeCommit {
         let message = if self.revoke_all { REVOKED } else { KEPT };
         let reply = ChangeReply { success: true, message, tip: (!self.revoke_all).then_some(TIP) };
         Decision { outcome: Ok(reply), writes, audit, alerts: Vec::new() }
-    }
-
-    /// The new phrase, for whoever computes its OPAQUE enrolment before the commit.
-    pub fn new_phrase(&self) -> &CanonicalPhrase {
-        &self.new
     }
 }
 

@@ -202,7 +202,8 @@ fn settings(paths: &Paths, file: &FileConfig, listen: &ListenArgs) -> Result<Vec
         from(listen.key_lifetime.is_some(), false, server.key_lifetime.is_some())
     });
     // A URL may hold a password: that there is one is all that is said.
-    let url_in_env = env(env_vars::DURWARD_DATABASE_URL).is_some_and(|url| listen.database_url == Some(url));
+    let url_in_env = env(env_vars::DURWARD_DATABASE_URL)
+        .is_some_and(|url| listen.database_url.as_ref().is_some_and(|given| given.expose_secret() == url));
     let database = if listen.database_url.is_some() { "a database URL (not shown)" } else { "durward.db" };
     add("database", json!(database), from(listen.database_url.is_some() && !url_in_env, url_in_env, false));
 
@@ -249,7 +250,7 @@ fn settings(paths: &Paths, file: &FileConfig, listen: &ListenArgs) -> Result<Vec
 }
 
 /// Every key of `[limits]`.
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 11] = [
     "limits.max_connections",
     "limits.max_body_bytes",
     "limits.header_timeout_seconds",
@@ -258,6 +259,9 @@ const LIMITS: [&str; 8] = [
     "limits.default_wait_seconds",
     "limits.max_wait_seconds",
     "limits.max_spake_sessions",
+    "limits.max_connections_per_address",
+    "limits.max_calls_per_address",
+    "limits.max_pairings_per_address",
 ];
 
 fn table(settings: &[Setting]) -> String {

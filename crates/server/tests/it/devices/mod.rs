@@ -1,7 +1,7 @@
 //! Two and three servers on this machine that pair and talk over HTTP.
 
 mod approve;
-mod machine;
+pub(crate) mod machine;
 mod messages;
 mod middle;
 mod origin;

@@ -47,8 +47,17 @@ async fn an_extension_pairs_and_a_web_page_does_not() {
         ("GET", "/requests".to_owned()),
     ] {
         let headers = [("origin", "moz-extension://5a1c7b1e"), ("x-wolfpack-token", token)];
-        call(&a, method, &path, &headers, Value::Null).await.refused(401, "unauthorized");
+        let refusal = call(&a, method, &path, &headers, Value::Null).await.refused(403, "wrong_scope");
+        let text = refusal["message"].as_str().unwrap();
+        assert!(text.contains("this token's scope is pair") && text.contains("needs owner"), "{text}");
     }
+    let headers = [("x-durward-token", token)];
+    call(&a, "GET", "/pair/nothing", &headers, Value::Null).await.refused(404, "not_found");
+    call(&a, "GET", "/nothing", &headers, Value::Null).await.refused(404, "not_found");
+    call(&a, "POST", "/spake/initiate", &headers, Value::Null).await.refused(403, "wrong_scope");
+    call(&a, "GET", "/nothing", &[("x-durward-token", "wrong")], Value::Null)
+        .await
+        .refused(401, "unauthorized");
     for origin in ["https://evil.example", "null", "http://127.0.0.1:1", "moz-extension://"] {
         let headers = [("origin", origin), ("x-wolfpack-token", token)];
         call(&a, "POST", "/pair/initiate", &headers, Value::Null).await.refused(403, "origin_refused");

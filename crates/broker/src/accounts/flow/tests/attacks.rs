@@ -148,7 +148,7 @@ fn unlock_always_works() {
 }
 
 #[test]
-fn knocks_are_limited_per_address_and_in_all() {
+fn knocks_are_limited_per_address() {
     let mut world = World::new();
     let knock = json!({ "device": mac() });
     for _ in 0..10 {
@@ -157,8 +157,97 @@ fn knocks_are_limited_per_address_and_in_all() {
     let refusal = world.knock(HOME, &knock).unwrap_err();
     assert_eq!((refusal.error, refusal.retry_after), (ApiError::RateLimited, Some(60)));
     assert!(world.knock(AFAR, &knock).is_ok());
-    world.policy.max_open_challenges = 11;
-    assert_eq!(error(world.knock("192.0.2.200", &knock)), ApiError::RateLimited);
+}
+
+/// Seven thousand addresses knock as often as they may, again and again.
+#[test]
+fn whoever_fills_the_table_of_challenges_loses_his_own() {
+    let mut world = World::new();
+    world.policy.max_open_challenges = 3_000;
+    guess(&mut world, HOME, "alan", PHRASE).unwrap();
+    let knock = json!({ "device": mac() });
+    let attacker = |n: u32| std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+    let before = world.knock(AFAR, &knock).unwrap().challenge;
+    for n in 0..7_000 {
+        world.wait(Duration::milliseconds(10));
+        world.knock(&attacker(n), &knock).unwrap();
+        assert!(world.challenges.len() <= 3_000, "the table is bounded");
+    }
+    let known = world.knock(HOME, &knock).unwrap().challenge;
+    let neighbour = world.knock("192.0.2.77", &knock).unwrap().challenge;
+    let fresh = world.knock("2001:db8:7::1", &knock).unwrap().challenge;
+    for n in 7_000..14_000 {
+        world.wait(Duration::milliseconds(10));
+        world.knock(&attacker(n), &knock).unwrap();
+    }
+    for (challenge, address) in [(before, AFAR), (known, HOME), (neighbour, HOME), (fresh, "2001:db8:7::1")] {
+        let caller = World::caller(address, None);
+        assert!(world.exchange(&caller, &body(&challenge, &mac(), PHRASE)).is_ok(), "{address}");
+    }
+}
+
+/// Neighbours share; a success and a live key have a share of their own.
+#[test]
+fn shares_of_the_table_go_by_network() {
+    let mut world = World::new();
+    guess(&mut world, HOME, "alan", PHRASE).unwrap();
+    let knock = json!({ "device": mac() });
+    let mut origin = |address: &str| {
+        let challenge = world.knock(address, &knock).unwrap().challenge;
+        world.challenges[&challenge].origin.clone()
+    };
+    assert_eq!(origin("203.0.113.9"), "network 203.0.113.0/24");
+    assert_eq!(origin("127.9.9.9"), "network 127.0.0.0/8");
+    assert_eq!(origin("2001:db8:1:2::3"), "network 2001:db8:1::/48");
+    assert_eq!(origin(HOME), format!("address {HOME}"));
+    let request: KnockRequest = parse_body(knock.to_string().as_bytes()).unwrap();
+    let caller = World::caller(AFAR, Some("alan"));
+    let decision = super::super::knock(
+        request,
+        &caller,
+        KnockFacts::default(),
+        &world.policy,
+        world.now,
+        &mut world.rng,
+    );
+    let with_key = world.commit(decision).unwrap().unwrap().challenge;
+    assert_eq!(world.challenges[&with_key].origin, "user alan");
+}
+
+/// Calls that prove nothing fill neither table nor log.
+#[test]
+fn refusals_without_proof_are_counted_and_not_all_written_down() {
+    let mut world = World::new();
+    let caller = World::caller(HOME, None);
+    let before = world.audit.len();
+    let invented = |n: u32| format!("nonce_{n:A>42}A");
+    for n in 0..5_000 {
+        let mut exchange = body(&invented(n), &mac(), PHRASE);
+        exchange["user"] = json!("alan");
+        assert_eq!(error(world.exchange(&caller, &exchange)), ApiError::InvalidChallenge);
+        let recover = json!({
+            "challenge": invented(n), "user": "alan", "recovery_code": "x", "new_passphrase": PHRASE,
+        });
+        assert_eq!(error(world.recover(&caller, &recover)), ApiError::InvalidChallenge);
+    }
+    let counted = world.meter.end().expect("what was left out is told");
+    assert_eq!(counted.to_entry(world.now).outcome.as_deref(), Some("summary"));
+    assert!(world.audit.len() - before < 200, "{}", world.audit.len() - before);
+    assert_eq!(counted.event, AccountEvent::MoreRefused { count: 10_000 - 60 });
+}
+
+/// A guess at an account that exists is always on record: the ladder bounds how many there are.
+#[test]
+fn no_flood_hides_a_counted_guess() {
+    let mut world = World::new();
+    for n in 0..200 {
+        let challenge = format!("nonce_{n:A>42}A");
+        let outcome = world.exchange(&World::caller(AFAR, None), &body(&challenge, &mac(), PHRASE));
+        assert_eq!(error(outcome), ApiError::InvalidChallenge);
+    }
+    guess(&mut world, HOME, "alan", "wrong").unwrap_err();
+    let last = world.audit.last().unwrap();
+    assert_eq!((last.refused, last.user.is_some()), (Some(ApiError::InvalidPassphrase), true));
 }
 
 #[test]

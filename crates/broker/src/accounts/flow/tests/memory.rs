@@ -32,6 +32,7 @@ pub(super) struct World {
     pub(super) logins: HashMap<String, OpaqueLoginRecord>,
     pub(super) codes: Vec<RecoveryCodeRecord>,
     pub(super) audit: Vec<AccountAudit>,
+    pub(super) meter: AuditMeter,
     pub(super) alerts: Vec<Alert>,
 }
 
@@ -53,6 +54,7 @@ impl World {
             logins: HashMap::new(),
             codes: Vec::new(),
             audit: Vec::new(),
+            meter: AuditMeter::default(),
             alerts: Vec::new(),
         };
         world.add("alan", PHRASE);
@@ -88,8 +90,11 @@ impl World {
         let caller = Self::caller(address, None);
         let facts = KnockFacts {
             rate: self.rates.get(&RateKey::Knock(caller.address)).copied().unwrap_or_default(),
-            open_challenges: self.challenges.values().filter(|c| !c.used && self.now < c.expires_at).count()
-                as u64,
+            open_challenges: self.challenges.values().filter(|c| self.now < c.expires_at).count() as u64,
+            known_address: self
+                .own
+                .iter()
+                .any(|(key, row)| key.address == caller.address && row.last_success.is_some()),
         };
         let decision = knock(request, &caller, facts, &self.policy, self.now, &mut self.rng);
         self.commit(decision).unwrap()
@@ -163,7 +168,7 @@ impl World {
             Checked::Bad(decision) => return Err(self.commit(decision).unwrap()),
         };
         let facts = self.change_facts(&user, key);
-        let decision = commit.commit(&facts, None, self.now);
+        let decision = commit.commit(&facts, self.now);
         self.commit(decision).unwrap()
     }
 
@@ -227,7 +232,9 @@ impl World {
                 return None;
             }
         }
-        self.audit.extend(decision.audit);
+        let mut audit = decision.audit;
+        self.meter.pass(&mut audit, self.now);
+        self.audit.extend(audit);
         self.alerts.extend(decision.alerts);
         Some(decision.outcome)
     }
@@ -308,6 +315,25 @@ impl World {
             }
             AccountWrite::InsertChallenge(record) => {
                 self.challenges.insert(record.challenge.as_str().to_owned(), *record).is_none()
+            }
+            AccountWrite::EvictChallenges { count, at } => {
+                let mut open: Vec<_> =
+                    self.challenges.values().filter(|c| at < c.expires_at).cloned().collect();
+                open.sort_by_key(|c| std::cmp::Reverse(c.created_at));
+                let mut seen: HashMap<(bool, String), u64> = HashMap::new();
+                let mut ranked: Vec<_> = open
+                    .into_iter()
+                    .map(|c| {
+                        let younger = seen.entry((c.used, c.origin.clone())).or_default();
+                        *younger += 1;
+                        (c.used, *younger, std::cmp::Reverse(c.created_at), c.challenge)
+                    })
+                    .collect();
+                ranked.sort_by_key(|row| std::cmp::Reverse((row.0, row.1, row.2)));
+                for (.., challenge) in ranked.into_iter().take(usize::try_from(count).unwrap()) {
+                    self.challenges.remove(challenge.as_str());
+                }
+                true
             }
             AccountWrite::UseChallenge(challenge) => self
                 .challenges

@@ -95,6 +95,7 @@ fn unknown_names_start_like_known_ones() {
     let known = start(&mut world, &setup, "alan", "wrong").unwrap().reply;
     let unknown = start(&mut world, &setup, "nobody", "wrong").unwrap().reply;
     assert_eq!(known.login_response.len(), unknown.login_response.len());
+    assert_eq!((known.attempts_remaining, unknown.attempts_remaining), (2, 2));
     let garbage = "A".repeat(86);
     let known = finish(&mut world, &known.login_id, &garbage).unwrap_err();
     let unknown = finish(&mut world, &unknown.login_id, &garbage).unwrap_err();

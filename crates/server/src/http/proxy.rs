@@ -19,7 +19,7 @@ impl std::fmt::Display for Network {
 }
 
 impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(net), IpAddr::V4(ip)) => {
                 let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
@@ -49,7 +49,7 @@ impl FromStr for Network {
 
 /// The caller's address: the peer's, unless that is a trusted proxy; then the last one in `X-Forwarded-For` that is
 /// not. Whatever stands before it was written by the caller and says nothing.
-pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(peer) {
         return peer;
@@ -78,7 +78,7 @@ mod tests {
             for line in lines {
                 headers.append("x-forwarded-for", line.parse().unwrap());
             }
-            client(peer.parse().unwrap(), &headers, &trusted).to_string()
+            client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
         };
         assert_eq!(seen("192.0.2.1", &["203.0.113.9"]), "192.0.2.1", "anybody can write the header");
         assert_eq!(seen("127.0.0.1", &["203.0.113.9"]), "203.0.113.9");
