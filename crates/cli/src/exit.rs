@@ -55,6 +55,8 @@ pub(crate) struct CliError {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Numbers beside the code, for `--json`.
+    pub(crate) facts: Vec<(&'static str, u64)>,
     /// Whether the command was asked for JSON: then the error goes to stdout as one object too.
     pub(crate) json: bool,
 }
@@ -62,13 +64,20 @@ pub(crate) struct CliError {
 impl CliError {
     /// An error without a hint.
     pub(crate) fn new(exit: Exit, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { exit, code: code.into(), message: message.into(), hint: None, json: false }
+        Self { exit, code: code.into(), message: message.into(), hint: None, facts: Vec::new(), json: false }
     }
 
     /// Adds what to do next.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a number for programs.
+    #[must_use]
+    pub(crate) fn fact(mut self, name: &'static str, value: u64) -> Self {
+        self.facts.push((name, value));
         self
     }
 
@@ -106,10 +115,13 @@ pub(crate) fn report(result: CommandResult) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if error.json {
-                let body = serde_json::json!({
+                let mut body = serde_json::json!({
                     "success": false,
                     "error": { "code": error.code, "message": error.message },
                 });
+                for (name, value) in error.facts {
+                    body["error"][name] = value.into();
+                }
                 terminal::out(&body.to_string());
             }
             terminal::error(&error.message, error.hint.as_deref());

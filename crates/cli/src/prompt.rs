@@ -28,13 +28,13 @@ pub(crate) const ATTEMPTS: usize = 3;
 pub(crate) struct PasswordArgs {
     /// Read the password from stdin: its first line.
     #[arg(id = "password_stdin", long = "password-stdin")]
-    stdin: bool,
+    pub(crate) stdin: bool,
     /// Read the password from a file.
     #[arg(id = "password_file", long = "password-file", value_name = "FILE")]
-    file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// Read the password from an environment variable.
     #[arg(id = "password_env", long = "password-env", value_name = "VAR")]
-    env: Option<String>,
+    pub(crate) env: Option<String>,
 }
 
 impl PasswordArgs {

@@ -1,7 +1,10 @@
-//! `durward key get`: an API key for this device.
+//! `durward key …`: the API key of this device. `get` is here, what one does with the key in `devices`.
+
+mod devices;
+mod identity;
+mod server;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use durward_broker::accounts::{
@@ -11,18 +14,19 @@ use durward_files::{create_private_dir, write_private};
 use durward_protocol::SecretString;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-use reqwest::{Client, Url, redirect};
 use serde_json::{Value, json};
 
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::paths::Paths;
 use crate::prompt::{self, PasswordArgs};
 use crate::terminal;
+use devices::{ListArgs, RevokeArgs, RotateArgs, WhoamiArgs};
+use server::{Server, ServerArgs, remaining};
 
-const TIMEOUT: Duration = Duration::from_mins(1);
-
-/// API keys of this device.
+/// API keys: this device's, and those of the account's other devices.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward key get --user alan\n  durward key list\n  \
+    durward key revoke dev_ring_oura_20260110\n  durward key rotate")]
 pub(crate) struct KeyArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -31,6 +35,10 @@ pub(crate) struct KeyArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Get(GetArgs),
+    List(ListArgs),
+    Revoke(RevokeArgs),
+    Rotate(RotateArgs),
+    Whoami(WhoamiArgs),
 }
 
 /// Log in with the passphrase and keep the key that this device gets, in a file that only you can read.
@@ -42,9 +50,8 @@ enum Verb {
     durward key get --server https://auth.example.com --user alan --name 'MacBook Terminal'\n  \
     curl -H \"X-API-Key: $(cat \"$(durward key get --user alan --password-env PHRASE)\")\" …")]
 struct GetArgs {
-    /// The server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
-    server: Url,
+    #[command(flatten)]
+    server: ServerArgs,
     /// The account.
     #[arg(long)]
     user: UserId,
@@ -54,15 +61,13 @@ struct GetArgs {
     /// What this device is called [default: the name of this machine].
     #[arg(long)]
     name: Option<DeviceName>,
-    /// What tells this device from others: the same again gets a new key and ends the old one.
+    /// What tells this device from others: the same again gets a new key and ends the old one [default: made for
+    /// the file that the key goes to].
     #[arg(long)]
     fingerprint: Option<Fingerprint>,
     /// Send the passphrase to the server instead; over TLS or to this machine only.
     #[arg(long)]
     plain: bool,
-    /// Trust this certificate (PEM) and no other: for a server that signed its own.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
     /// Where the key goes [default: device-keys/ in the data folder].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -74,29 +79,30 @@ struct GetArgs {
 }
 
 pub(crate) fn run(args: KeyArgs) -> CommandResult {
-    let Verb::Get(args) = args.verb;
-    let json = args.json;
-    get(&args).map_err(|error| error.json(json))
+    let (result, json) = match &args.verb {
+        Verb::Get(args) => (get(args), args.json),
+        Verb::List(args) => (devices::list(args), args.holder.json),
+        Verb::Revoke(args) => (devices::revoke(args), args.holder.json),
+        Verb::Rotate(args) => (devices::rotate(args), args.holder.json),
+        Verb::Whoami(args) => (devices::whoami(args), args.holder.json),
+    };
+    result.map_err(|error| error.json(json))
 }
 
 fn get(args: &GetArgs) -> CommandResult {
-    if args.server.scheme() != "https" && !is_loopback(&args.server) {
-        let text = "the key would travel bare: use an https:// address, or a server on this machine";
-        return Err(CliError::new(Exit::Refused, "plain_http", text));
-    }
-    let device = Device {
-        kind: args.kind,
-        name: args.name.clone().map_or_else(machine_name, Ok)?,
-        fingerprint: args.fingerprint.clone(),
-    };
+    let server = args.server.open(None)?;
+    let name = args.name.clone().map_or_else(machine_name, Ok)?;
     let output = match &args.output {
         Some(path) => path.clone(),
-        None => default_file(args)?,
+        None => key_folder()?.join(format!("{}{}.key", args.server.file_stem(), args.user)),
     };
+    let fingerprint = match &args.fingerprint {
+        Some(given) => given.clone(),
+        None => identity::fingerprint(&key_folder()?, &name, &output)?,
+    };
+    let device = Device { kind: args.kind, name, fingerprint: Some(fingerprint) };
     let phrase = prompt::password("Passphrase: ", &args.passphrase)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| other("start_failed", format!("cannot start: {error}")))?;
-    let issued = runtime.block_on(log_in(args, &device, &phrase))?;
+    let issued = runtime()?.block_on(log_in(&server, args, &device, &phrase))?;
     let key = issued.get("api_key").and_then(Value::as_str).ok_or_else(not_understood)?;
     if let Some(folder) = output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         create_private_dir(folder).map_err(|error| unwritable(&output, &error))?;
@@ -117,8 +123,12 @@ fn get(args: &GetArgs) -> CommandResult {
     Ok(Exit::success())
 }
 
-async fn log_in(args: &GetArgs, device: &Device, phrase: &SecretString) -> Result<Value, CliError> {
-    let server = Server { client: client(args.ca.as_deref())?, base: args.server.clone() };
+async fn log_in(
+    server: &Server,
+    args: &GetArgs,
+    device: &Device,
+    phrase: &SecretString,
+) -> Result<Value, CliError> {
     let knock = server.post("/auth/knock", &json!({ "device": device })).await?;
     let challenge = knock.get("challenge").and_then(Value::as_str).ok_or_else(not_understood)?;
     if args.plain {
@@ -128,79 +138,33 @@ async fn log_in(args: &GetArgs, device: &Device, phrase: &SecretString) -> Resul
         return server.post("/auth/exchange", &body).await;
     }
     let mut rng = UnwrapErr(SysRng);
-    let (login, first) = OpaqueClient::start(CanonicalPhrase::new(phrase), &mut rng).map_err(failed)?;
+    let (login, first) =
+        OpaqueClient::start(CanonicalPhrase::new(phrase), &mut rng).map_err(|error| failed(error, None))?;
     let body = json!({
         "challenge": challenge, "start_login_request": first, "device": device, "user": args.user,
     });
     let answer = server.post("/auth/opaque/start", &body).await?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str).ok_or_else(not_understood);
-    let last = login.finish(text("login_response")?, &mut Arena::new(), &mut rng).map_err(failed)?;
+    let left = answer.get("attempts_remaining").and_then(Value::as_u64);
+    let last = login.finish(text("login_response")?, &mut Arena::new(), &mut rng);
+    let last = last.map_err(|error| failed(error, left))?;
     let body = json!({ "login_id": text("login_id")?, "finish_login_request": last });
     server.post("/auth/opaque/finish", &body).await
 }
 
-struct Server {
-    client: Client,
-    base: Url,
-}
-
-impl Server {
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
-        let response = self.client.post(url).json(body).send().await.map_err(|error| {
-            let mut reason: &dyn std::error::Error = &error;
-            while let Some(source) = reason.source() {
-                reason = source;
-            }
-            let text = format!("cannot reach {}: {reason}", self.base);
-            CliError::new(Exit::CannotConnect, "cannot_connect", text)
-        })?;
-        let status = response.status();
-        let answer: Value = response.json().await.map_err(|_| not_understood())?;
-        if status.is_success() { Ok(answer) } else { Err(refused(status.as_u16(), &answer)) }
-    }
-}
-
-fn client(ca: Option<&Path>) -> Result<Client, CliError> {
-    let _ = rustls::crypto::ring::default_provider().install_default(); // another part was faster: as good
-    let mut builder = Client::builder().redirect(redirect::Policy::none()).timeout(TIMEOUT).no_proxy();
-    if let Some(path) = ca {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            CliError::new(Exit::Usage, "bad_certificate", format!("cannot use {}: {error}", path.display()))
-        };
-        let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
-        let certificate = reqwest::Certificate::from_pem(&pem).map_err(|error| unreadable(&error))?;
-        builder = builder.tls_certs_only([certificate]);
-    }
-    builder.build().map_err(|error| other("start_failed", error.to_string()))
-}
-
-fn refused(status: u16, answer: &Value) -> CliError {
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let exit = match status {
-        401 => Exit::SessionFailed,
-        429 => Exit::RateLimited,
-        400 => Exit::Usage,
-        404 => Exit::NotFound,
-        _ => Exit::Other,
-    };
-    let code = Some(text("error")).filter(|code| !code.is_empty()).unwrap_or_else(|| "refused".into());
-    let message = Some(text("message")).filter(|text| !text.is_empty());
-    let message = message.unwrap_or_else(|| format!("the server answered {status}"));
-    let mut error = CliError::new(exit, code, terminal::harmless(&message));
-    if let Some(left) = answer.get("attempts_remaining").and_then(Value::as_u64) {
-        error = error.hint(format!("{left} more failures before the account is locked for this address"));
-    }
-    error
-}
-
-fn failed(error: OpaqueError) -> CliError {
+/// `left`: failures before the next lock, this one counted.
+fn failed(error: OpaqueError, left: Option<u64>) -> CliError {
     match error {
         OpaqueError::Login => {
             let text = "the passphrase is wrong, or this account is not enrolled for OPAQUE yet";
-            let hint = "if you are sure of the phrase, log in once with --plain: that enrols the account";
-            CliError::new(Exit::SessionFailed, "invalid_passphrase", text).hint(hint)
+            let plain = "if you are sure of the phrase, log in once with --plain: that enrols the account";
+            let error = CliError::new(Exit::SessionFailed, "invalid_passphrase", text);
+            match left {
+                Some(left) => {
+                    error.hint(format!("{}; {plain}", remaining(left))).fact("attempts_remaining", left)
+                }
+                None => error.hint(plain),
+            }
         }
         OpaqueError::Message | OpaqueError::Stored | OpaqueError::Internal => {
             other("opaque", error.to_string())
@@ -208,11 +172,14 @@ fn failed(error: OpaqueError) -> CliError {
     }
 }
 
-fn default_file(args: &GetArgs) -> Result<PathBuf, CliError> {
-    let host = args.server.host_str().unwrap_or("server").replace([':', '[', ']'], "-");
-    let port = args.server.port_or_known_default().unwrap_or_default();
-    let name = format!("{host}_{port}_{}.key", args.user);
-    Ok(Paths::discover()?.data().join("device-keys").join(name))
+/// Where keys lie unless told otherwise.
+fn key_folder() -> Result<PathBuf, CliError> {
+    Ok(Paths::discover()?.data().join("device-keys"))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| other("start_failed", format!("cannot start: {error}")))
 }
 
 fn machine_name() -> Result<DeviceName, CliError> {
@@ -221,12 +188,6 @@ fn machine_name() -> Result<DeviceName, CliError> {
     name.parse().map_err(|_| {
         CliError::new(Exit::Usage, "invalid_request", "this machine's name is no device name: give --name")
     })
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> CliError {

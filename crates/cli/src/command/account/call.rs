@@ -40,7 +40,7 @@ async fn without_server(
     answer.map_err(|error| {
         let (exit, code) = match &error {
             OwnerError::Invalid(_) | OwnerError::Taken(_) => (Exit::Usage, "invalid_request"),
-            OwnerError::NoAccount(_) => (Exit::NotFound, "not_found"),
+            OwnerError::NoAccount(_) | OwnerError::NoDevice { .. } => (Exit::NotFound, "not_found"),
             OwnerError::Store(_) | OwnerError::Internal(_) => (Exit::Other, "store"),
         };
         CliError::new(exit, code, error.to_string())

@@ -3,9 +3,11 @@
 mod call;
 mod passphrase;
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
-use durward_broker::accounts::{DeviceName, UserId};
-use durward_server::auth::owner::{AccountReply, Summary};
+use durward_broker::accounts::{DeviceId, DeviceName, UserId};
+use durward_server::auth::owner::{AccountReply, OwnedDevice, Summary};
 use serde_json::{Value, json};
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::{Date, OffsetDateTime};
@@ -14,6 +16,7 @@ use crate::control::SecretBody;
 use crate::env_vars;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::prompt::{self, PasswordArgs};
+use crate::secret_arg::SecretArg;
 use crate::terminal;
 use passphrase::{Chosen, PhraseArgs};
 
@@ -24,13 +27,13 @@ use passphrase::{Chosen, PhraseArgs};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  durward account add alan --suggest\n  durward account list\n  \
     durward account unlock alan\n  \
-    durward account import-key --user alan --expires 2026-12-31 --password-file old-key.txt")]
+    durward account import-key --user alan --expires 2026-12-31 --key-file old-key.txt")]
 pub(crate) struct AccountArgs {
     #[command(subcommand)]
     verb: Verb,
     /// The database, where no server runs here: postgres://USER@HOST/DATABASE.
     #[arg(long, global = true, value_name = "URL", env = env_vars::DURWARD_DATABASE_URL, hide_env_values = true)]
-    database_url: Option<String>,
+    database_url: Option<SecretArg>,
     /// Print one JSON object on stdout.
     #[arg(long, global = true)]
     json: bool,
@@ -45,8 +48,24 @@ enum Verb {
         #[command(flatten)]
         phrase: PhraseArgs,
     },
-    /// List the accounts.
+    /// List the accounts: devices, codes left, failures that still count, and which addresses are locked out.
     List,
+    /// List the devices of an account that have a live key.
+    #[command(
+        after_help = "Examples:\n  durward account devices alan\n  durward account devices alan --json"
+    )]
+    Devices {
+        /// Whose.
+        user: UserId,
+    },
+    /// Revoke the key of one device: it must log in again.
+    #[command(after_help = "Examples:\n  durward account revoke alan dev_ring_oura_20260110")]
+    Revoke {
+        /// Whose.
+        user: UserId,
+        /// Its id, as `durward account devices` shows it.
+        device: DeviceId,
+    },
     /// Remove an account with its keys and recovery codes.
     Remove {
         /// Which.
@@ -76,19 +95,45 @@ enum Verb {
         user: UserId,
     },
     /// Take over a shared API key from before, until a date. Its use is audited as `legacy`.
+    ///
+    /// The key is typed at the prompt, or comes from stdin, a file or the environment.
+    #[command(after_help = "Examples:\n  \
+        durward account import-key --user alan --expires 2026-12-31 --key-file old-key.txt\n  \
+        durward account import-key --user alan --expires 2026-12-31T18:00:00Z --key-env OLD_KEY")]
     ImportKey {
         /// Whose it becomes.
         #[arg(long)]
         user: UserId,
-        /// When it ends: a date, or a time as in 2026-12-31T18:00:00Z.
+        /// When it ends: the last day (UTC) on which it works, or a time as in 2026-12-31T18:00:00Z.
         #[arg(long, value_parser = end)]
         expires: OffsetDateTime,
         /// What it is called in the list of devices.
         #[arg(long, default_value = "shared key")]
         name: DeviceName,
         #[command(flatten)]
-        key: PasswordArgs,
+        key: KeyArgs,
     },
+}
+
+/// Where a script gives the shared key.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct KeyArgs {
+    /// Read the key from stdin: its first line.
+    #[arg(long = "key-stdin", alias = "password-stdin")]
+    stdin: bool,
+    /// Read the key from a file.
+    #[arg(long = "key-file", alias = "password-file", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Read the key from an environment variable.
+    #[arg(long = "key-env", alias = "password-env", value_name = "VAR")]
+    env: Option<String>,
+}
+
+impl From<KeyArgs> for PasswordArgs {
+    fn from(KeyArgs { stdin, file, env }: KeyArgs) -> Self {
+        Self { stdin, file, env }
+    }
 }
 
 pub(crate) fn run(args: AccountArgs) -> CommandResult {
@@ -98,8 +143,8 @@ pub(crate) fn run(args: AccountArgs) -> CommandResult {
 
 fn act(args: AccountArgs) -> CommandResult {
     let AccountArgs { verb, database_url, json } = args;
-    let database = database_url.map(durward_protocol::SecretString::new);
-    let send = |body: SecretBody| call::send(body, database.as_ref());
+    let database = database_url.map(|url| url.shared());
+    let send = |body: SecretBody| call::send(body, database.as_deref());
     match verb {
         Verb::Add { user, phrase } => {
             let chosen = passphrase::choose(&phrase)?;
@@ -116,6 +161,21 @@ fn act(args: AccountArgs) -> CommandResult {
             }
             terminal::out(&table(&accounts));
             Ok(Exit::success())
+        }
+        Verb::Devices { user } => {
+            let devices = send(about("devices", &user))?.devices.unwrap_or_default();
+            if json {
+                return printed(&json!({ "success": true, "user": user, "devices": devices }));
+            }
+            list_devices(&user, &devices);
+            Ok(Exit::success())
+        }
+        Verb::Revoke { user, device } => {
+            send(about("revoke", &user).set("device", &device))?;
+            if json {
+                return printed(&json!({ "success": true, "revoked": device }));
+            }
+            done(&format!("The key of {device} is dead; that device must log in again."), false)
         }
         Verb::Remove { user, yes } => {
             if !prompt::confirm(&format!("Remove {user} with all keys?"), yes)? {
@@ -147,7 +207,7 @@ fn act(args: AccountArgs) -> CommandResult {
             show_codes(&format!("New recovery codes of {user}; the old ones are void."), &reply, None, json)
         }
         Verb::ImportKey { user, expires, name, key } => {
-            let key = match key.given()? {
+            let key = match PasswordArgs::from(key).given()? {
                 Some(key) => key,
                 None => prompt::typed_password("The shared key: ")?,
             };
@@ -157,7 +217,7 @@ fn act(args: AccountArgs) -> CommandResult {
             if json {
                 return printed(&json!({ "success": true, "device_id": device }));
             }
-            done(&format!("The key is device {device} of {user} until {}.", expires.date()), false)
+            done(&format!("The key is device {device} of {user} until {}.", moment(expires)), false)
         }
     }
 }
@@ -191,16 +251,57 @@ fn table(accounts: &[Summary]) -> String {
     }
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["ACCOUNT", "DEVICES", "RECOVERY CODES", "OPAQUE"]);
+    table.set_header(["ACCOUNT", "DEVICES", "RECOVERY CODES", "OPAQUE", "FAILURES", "LOCKED"]);
     for account in accounts {
         table.add_row([
             account.user.to_string(),
             account.active_devices.to_string(),
             account.recovery_codes.to_string(),
             if account.opaque { "yes" } else { "at the next login" }.to_owned(),
+            account.failures.to_string(),
+            locked(account),
         ]);
     }
     table.trim_fmt()
+}
+
+/// The address that waits longest, and how many others do.
+fn locked(account: &Summary) -> String {
+    let Some(longest) = account.locked.iter().max_by_key(|lock| lock.until) else { return "no".into() };
+    let more = match account.locked.len() - 1 {
+        0 => String::new(),
+        n => format!(", {n} more"),
+    };
+    format!("{} until {}{more}", longest.address, moment(longest.until))
+}
+
+fn list_devices(user: &UserId, devices: &[OwnedDevice]) {
+    if devices.is_empty() {
+        return terminal::note(&format!("{user} has no device with a live key."));
+    }
+    let never = |at: Option<OffsetDateTime>| at.map_or_else(|| "never".into(), moment);
+    let rows = devices.iter().map(|device| {
+        vec![
+            device.device_id.to_string(),
+            if device.imported { "imported" } else { device.kind.as_str() }.to_owned(),
+            device.name.to_string(),
+            never(device.last_used),
+            never(device.expires_at),
+        ]
+    });
+    terminal::table(&["DEVICE", "TYPE", "NAME", "LAST USED", "ENDS"], rows);
+}
+
+/// A midnight is written as the day before, whose last moment it ends: that is how it was given.
+fn moment(at: OffsetDateTime) -> String {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    match at.date().previous_day() {
+        Some(day) if at.time() == time::Time::MIDNIGHT => format!("the end of {day}"),
+        _ => {
+            let (date, time) = (at.date(), at.time());
+            format!("{date} {:02}:{:02} UTC", time.hour(), time.minute())
+        }
+    }
 }
 
 fn done(text: &str, json: bool) -> CommandResult {
@@ -238,6 +339,8 @@ mod tests {
 
     #[test]
     fn ends() {
+        assert_eq!(moment(end("2026-12-31").unwrap()), "the end of 2026-12-31");
+        assert_eq!(moment(end("2026-12-31T18:00:00Z").unwrap()), "2026-12-31 18:00 UTC");
         assert_eq!(end("2026-12-31"), Ok(datetime!(2027-01-01 00:00 UTC)));
         assert_eq!(end("2026-12-31T18:00:00Z"), Ok(datetime!(2026-12-31 18:00 UTC)));
         assert!(end("tomorrow").is_err() && end("2026-13-01").is_err());

@@ -158,9 +158,13 @@ fn the_commands() {
         let list = run(&["account", "list", "--json"]).json();
         assert_eq!(
             list["accounts"][0],
-            json!({ "user": "alan", "active_devices": 0, "recovery_codes": 10, "opaque": true })
+            json!({
+                "user": "alan", "active_devices": 0, "recovery_codes": 10, "opaque": true,
+                "failures": 0, "locked": [],
+            })
         );
-        assert!(run(&["account", "list"]).stdout.contains("RECOVERY CODES"));
+        let shown = run(&["account", "list"]).stdout;
+        assert!(shown.contains("RECOVERY CODES") && shown.contains("LOCKED"), "{shown}");
         assert_eq!(run(&["account", "unlock", "alan"]).code, 0);
         let nobody = run(&["account", "unlock", "nobody"]);
         assert_eq!(nobody.code, 4, "{nobody:?}");
@@ -171,6 +175,9 @@ fn the_commands() {
             ["account", "import-key", "--user", "alan", "--expires", "2999-12-31", "--password-stdin"];
         let imported = env.run_with(&import, "the-shared-key-of-before\n");
         assert_eq!(imported.code, 0, "{imported:?}");
+        assert!(imported.stderr.contains("until the end of 2999-12-31"), "{imported:?}");
+        let devices = run(&["account", "devices", "alan", "--json"]).json();
+        assert_eq!(devices["devices"][0]["imported"], true, "{devices}");
         assert_eq!(env.run_with(&import, "the-shared-key-of-before\n").code, 64, "the same key twice");
         if let Some(server) = &server {
             assert_eq!(server.get("/auth/verify", Some("the-shared-key-of-before")).status, 200);
@@ -181,6 +188,133 @@ fn the_commands() {
         if let Some(server) = server {
             assert_eq!(server.get("/auth/verify", Some("the-shared-key-of-before")).status, 401);
             server.kill();
+        }
+    }
+}
+
+/// Whoever owns the folder sees devices and lockouts, and ends a device's key.
+#[test]
+fn the_owner_sees_devices_and_lockouts() {
+    let env = TestEnvironment::new();
+    let server = Serving::start(&env, &[]);
+    account(&env, "alan");
+    let ring = json!({ "type": "ring", "name": "Ring", "fingerprint": "oura" });
+    let issued = server.exchange("alan", PHRASE, &ring);
+    let (key, id) = (issued.body["api_key"].as_str().unwrap(), issued.body["device_id"].as_str().unwrap());
+    for _ in 0..3 {
+        assert_eq!(server.exchange("alan", WRONG, &ring).status, 401);
+    }
+    let list = env.run(&["account", "list", "--json"]).json();
+    let alan = &list["accounts"][0];
+    assert_eq!(
+        (alan["failures"].as_u64(), alan["locked"][0]["address"].as_str()),
+        (Some(3), Some("127.0.0.1"))
+    );
+    assert!(env.run(&["account", "list"]).stdout.contains("127.0.0.1 until "));
+    let devices = env.run(&["account", "devices", "alan", "--json"]).json();
+    assert_eq!(devices["devices"][0]["device_id"], id);
+    assert!(env.run(&["account", "devices", "alan"]).stdout.contains(id));
+    assert_eq!(env.run(&["account", "revoke", "alan", id]).code, 0);
+    assert_eq!(server.get("/auth/verify", Some(key)).status, 401, "dead at once");
+    let again = env.run(&["account", "revoke", "alan", id]);
+    assert_eq!(again.code, 4, "{again:?}");
+    assert!(again.stderr.contains("no active device"), "{again:?}");
+    assert_eq!(env.run(&["account", "devices", "nobody"]).code, 4);
+    env.run(&["account", "unlock", "alan"]);
+    let list = env.run(&["account", "list", "--json"]).json();
+    assert_eq!((&list["accounts"][0]["failures"], &list["accounts"][0]["locked"]), (&json!(0), &json!([])));
+}
+
+/// A second `key get` into the same file ends the first key; another file is another device.
+#[test]
+fn a_second_key_takes_the_place_of_the_first() {
+    let env = TestEnvironment::new();
+    let server = Serving::start(&env, &[]);
+    account(&env, "alan");
+    let url = server.url();
+    let get = |more: &[&str]| {
+        let mut arguments =
+            vec!["key", "get", "--server", &url, "--user", "alan", "--password-stdin", "--json"];
+        arguments.extend(more);
+        let got = env.run_with(&arguments, &format!("{PHRASE}\n"));
+        assert_eq!(got.code, 0, "{got:?}");
+        std::fs::read_to_string(got.json()["file"].as_str().unwrap()).unwrap()
+    };
+    let (first, second) = (get(&[]), get(&[]));
+    assert_eq!(server.get("/auth/verify", Some(&first)).status, 401);
+    assert_eq!(server.get("/auth/verify", Some(&second)).status, 200);
+    let other = env.home().join("other.key").display().to_string();
+    let third = get(&["--output", &other]);
+    for key in [&second, &third] {
+        assert_eq!(server.get("/auth/verify", Some(key)).status, 200);
+    }
+    let devices = env.run(&["account", "devices", "alan", "--json"]).json();
+    assert_eq!(devices["devices"].as_array().unwrap().len(), 2, "{devices}");
+}
+
+/// With the key that lies here: list, whoami, rotate, revoke.
+#[test]
+fn a_device_manages_keys_with_its_own() {
+    let env = TestEnvironment::new();
+    let server = Serving::start(&env, &[]);
+    account(&env, "alan");
+    let url = server.url();
+    let key = |verb: &[&str]| env.run(&[&["key"], verb, &["--server", &url]].concat());
+    let none = key(&["list"]);
+    assert_eq!(none.code, 4, "{none:?}");
+    assert!(none.stderr.contains("durward key get"), "{none:?}");
+    let get = ["key", "get", "--server", &url, "--user", "alan", "--password-stdin", "--json"];
+    let got = env.run_with(&get, &format!("{PHRASE}\n")).json();
+    let file = got["file"].as_str().unwrap();
+    let ring = server.exchange("alan", PHRASE, &json!({ "type": "ring", "name": "Ring" }));
+    let lost = ring.body["device_id"].as_str().unwrap();
+    let who = key(&["whoami", "--json"]).json();
+    assert_eq!((&who["user"], &who["device_id"]), (&json!("alan"), &got["device_id"]));
+    let list = key(&["list"]).stdout;
+    assert!(list.contains(lost) && list.contains(got["device_id"].as_str().unwrap()), "{list}");
+    assert_eq!(key(&["revoke", lost]).code, 0);
+    assert_eq!(server.get("/auth/verify", ring.body["api_key"].as_str()).status, 401);
+    let again = key(&["revoke", lost, "--json"]);
+    assert_eq!((again.code, again.json()["error"]["code"].as_str()), (4, Some("unknown_device")));
+    let old = std::fs::read_to_string(file).unwrap();
+    let rotated = key(&["rotate", "--grace-seconds", "0", "--json"]);
+    let new = std::fs::read_to_string(file).unwrap();
+    assert!(rotated.code == 0 && new != old && !rotated.stdout.contains(&new), "{rotated:?}");
+    assert_eq!(key(&["whoami", "--user", "alan"]).code, 0, "the new key lies where the old one did");
+    assert_eq!(server.get("/auth/verify", Some(&old)).status, 401);
+}
+
+/// Wrong phrases say how many are left, over OPAQUE too, and a lock how long it lasts.
+#[test]
+fn a_refused_login_says_how_it_stands() {
+    let env = TestEnvironment::new();
+    let server = Serving::start(&env, &[]);
+    account(&env, "alan");
+    let url = server.url();
+    for user in ["alan", "nobody"] {
+        let get = ["key", "get", "--server", &url, "--user", user, "--password-stdin", "--json"];
+        for left in [2, 1, 0] {
+            let wrong = env.run_with(&get, &format!("{WRONG}\n"));
+            assert_eq!(wrong.json()["error"]["attempts_remaining"], left, "{wrong:?}");
+        }
+        let locked = env.run_with(&get, &format!("{PHRASE}\n"));
+        assert_eq!(locked.code, 10, "{locked:?}");
+        let seconds = locked.json()["error"]["retry_after_seconds"].as_u64().unwrap();
+        assert!((800..=900).contains(&seconds), "{seconds}");
+        assert!(locked.stderr.contains("wait 15 min") || locked.stderr.contains("wait 14 min"), "{locked:?}");
+    }
+}
+
+/// Half a pair of TLS files is a mistake, not plain HTTP.
+#[test]
+fn half_a_tls_pair_is_refused() {
+    for (line, missing) in [("tls_cert = \"a.pem\"", "tls_key"), ("tls_key = \"a.pem\"", "tls_cert")] {
+        let env = TestEnvironment::new();
+        env.file("config.toml", &format!("[server]\n{line}\n"));
+        for command in [&["config", "check"][..], &["serve", "--no-control-port"]] {
+            let refused = env.run(command);
+            assert_eq!(refused.code, 64, "{refused:?}");
+            assert!(refused.stderr.contains(&format!("without {missing}")), "{refused:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Software of others: nginx doing forward-auth, npm's OPAQUE client, PostgreSQL.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -73,7 +73,7 @@ fn forward_auth_through_nginx() {
     account(&env, "alan");
     let service = toy_service();
     let front = free_address();
-    let nginx = start_nginx(&env, &server, service, front);
+    let nginx = start_nginx(&env, &server, service.1, front);
 
     let curl = |arguments: &str| {
         let line = format!("curl -s -w '\\n%{{http_code}}' {arguments} 'http://{front}/memory?entity=alan'");
@@ -90,14 +90,36 @@ curl -s -X POST http://{front}/auth/exchange -H "Content-Type: application/json"
     let key = String::from_utf8(key.stdout).unwrap().trim().to_owned();
     assert!(key.starts_with("memorable_terminal_"), "{key}");
 
-    let answer = curl(&format!("-H 'X-API-Key: {key}' -H 'Remote-User: mallory'"));
-    assert!(answer.ends_with("\n200"), "{answer}");
-    assert!(answer.contains("remote-user: alan"), "{answer}");
-    assert!(answer.contains("remote-device: dev_terminal_claude-code_"), "{answer}");
-    assert!(!answer.contains("mallory") && !answer.contains(&key), "{answer}");
+    let forged = "-H 'Remote-User: mallory' -H 'Remote-Device: mallory' -H 'Remote-Device-Type: mallory'";
+    for carried in ["X-API-Key: ", "Authorization: Bearer "] {
+        let answer = curl(&format!("-H '{carried}{key}' {forged}"));
+        assert!(answer.ends_with("\n200"), "{answer}");
+        assert!(answer.contains(r#""remote-user": "alan""#), "{answer}");
+        assert!(answer.contains(r#""remote-device": "dev_terminal_Claude-Code_"#), "{answer}");
+        assert!(answer.contains(r#""remote-device-type": "terminal""#), "{answer}");
+        assert!(!answer.contains("mallory") && !answer.contains(&key), "{answer}");
+    }
     assert!(curl("").ends_with("\n401"));
     assert!(curl("-H 'X-API-Key: memorable_terminal_wrong'").ends_with("\n401"));
     drop(nginx);
+}
+
+/// The page's curls and the lost device, as the example plays them.
+#[test]
+fn the_forward_auth_example_runs() {
+    let ports = [free_address(), free_address(), free_address()].map(|address| address.port().to_string());
+    let mut command = Command::new("bash");
+    command.arg(example("run.sh")).env("DURWARD", env!("CARGO_BIN_EXE_durward"));
+    for (name, port) in ["FRONT_PORT", "SERVICE_PORT", "AUTH_PORT"].iter().zip(&ports) {
+        command.env(name, port);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].contains("likes the forest"), "{said}");
+    assert!(lines[1].contains("\"revoked\":\"dev_ring_oura_"), "{said}");
+    assert_eq!(lines[2], "the lost ring: 401, the terminal: 200");
 }
 
 /// A browser's OPAQUE library logs in over HTTP; the phrase never travels.
@@ -162,53 +184,50 @@ fn opaque_package() -> PathBuf {
     folder
 }
 
-/// Answers every request with its own head, in lower case.
-fn toy_service() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
-            while !head.windows(4).any(|w| w == b"\r\n\r\n") {
-                match stream.read(&mut buffer) {
-                    Ok(n) if n > 0 => head.extend_from_slice(&buffer[..n]),
-                    _ => break,
-                }
-            }
-            let text = String::from_utf8_lossy(&head).to_lowercase();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-                text.len()
-            );
-        }
-    });
-    address
+/// The example's service, killed when dropped.
+struct Service(Child, SocketAddr);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn toy_service() -> Service {
+    let mut command = Command::new("python3");
+    let mut child = command.arg(example("service.py")).arg("0").stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().parse().unwrap_or_else(|_| panic!("the toy service says {line:?}"));
+    Service(child, address)
+}
+
+fn example(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/forward-auth").join(file)
 }
 
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// nginx with the example's configuration, whose locations are those of the documentation.
 fn start_nginx(env: &TestEnvironment, server: &Serving, service: SocketAddr, front: SocketAddr) -> Nginx {
+    let config = std::fs::read_to_string(example("nginx.conf")).unwrap();
     let page = include_str!("../../../../../docs/passphrase-key-exchange.md");
     let locations = page.split("```nginx\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let locations = locations
+    let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+    let shown = lines(locations);
+    assert!(lines(&config).windows(shown.len()).any(|part| part == shown), "the page and the example differ");
+    let config = config
+        .replace("127.0.0.1:3000", &front.to_string())
         .replace("127.0.0.1:8080", &service.to_string())
         .replace("127.0.0.1:5000", &server.address.to_string());
-    let folder = env.home().display();
-    let config = format!(
-        "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\nevents {{}}\n\
-         http {{\naccess_log off;\nclient_body_temp_path {folder}/body;\nproxy_temp_path {folder}/proxy;\n\
-         fastcgi_temp_path {folder}/fastcgi;\nuwsgi_temp_path {folder}/uwsgi;\nscgi_temp_path {folder}/scgi;\n\
-         server {{\nlisten {front};\n{locations}}}\n}}\n"
-    );
     let path = env.file("nginx.conf", &config);
     let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
     let program = program.into_iter().find(|path| Path::new(path).exists());
     let program = program.expect("nginx is not installed: run `make setup`");
-    let child = Command::new(program).args(["-c", &path]).spawn().unwrap();
+    let child = Command::new(program).arg("-p").arg(env.home()).args(["-c", &path]).spawn().unwrap();
     let nginx = Nginx(child);
     while std::net::TcpStream::connect(front).is_err() {
         std::thread::yield_now();
