@@ -137,12 +137,17 @@ pub(crate) fn report(result: CommandResult) -> ExitCode {
 }
 
 /// Help and version are no errors; everything else clap says is wrong usage, 64.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(mut error: clap::Error) -> ExitCode {
     let wrong = error.use_stderr();
+    let instead = suggest::instead(&error);
+    if instead.is_some() {
+        // clap's guess goes by letters (`init`: `inject`?), ours by meaning.
+        error.remove(clap::error::ContextKind::SuggestedSubcommand);
+    }
     if error.print().is_err() {
         return ExitCode::from(Exit::Other as u8);
     }
-    if let Some(command) = suggest::instead(error) {
+    if let Some(command) = instead {
         let cyan = anstyle::Style::new().fg_color(Some(anstyle::AnsiColor::Cyan.into()));
         terminal::note(&format!("\n{cyan} hint:{cyan:#} did you mean `{command}`?"));
     }

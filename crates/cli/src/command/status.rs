@@ -14,6 +14,7 @@ use crate::{approver, terminal};
 
 /// What the approver that runs here is doing.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward status\n  durward status --json")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     output: OutputArgs,
@@ -93,6 +94,7 @@ pub(crate) fn unlock(args: UnlockArgs) -> CommandResult {
 
 /// Lock the vault now.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward lock")]
 pub(crate) struct LockArgs {
     #[command(flatten)]
     output: OutputArgs,
