@@ -161,15 +161,20 @@ fn print_json(code: &str, message: &str, facts: &[(&'static str, serde_json::Val
 }
 
 /// Help and version are no errors; everything else clap says is wrong usage, 64.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(mut error: clap::Error) -> ExitCode {
     let wrong = error.use_stderr();
+    let instead = suggest::instead(&error);
+    if instead.is_some() {
+        // clap's guess goes by letters (`init`: `inject`?), ours by meaning.
+        error.remove(clap::error::ContextKind::SuggestedSubcommand);
+    }
     if wrong && asks_for_json(std::env::args_os()) {
         print_json("usage", &first_paragraph(&error.render().to_string()), &[]);
     }
     if error.print().is_err() {
         return ExitCode::from(Exit::Other as u8);
     }
-    if let Some(hint) = suggest::hint(error) {
+    if let Some(hint) = suggest::hint(instead, &error) {
         terminal::note("");
         terminal::hint(&hint);
     }

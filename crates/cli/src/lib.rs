@@ -39,9 +39,9 @@ fn os_rng() -> UnwrapErr<SysRng> {
 
 /// Reads the command line, does what it says, and tells how it went.
 pub fn main() -> ExitCode {
-    let cli = match command::Cli::try_parse() {
+    let cli = match command::Cli::try_parse_from(suggest::help_last(std::env::args_os())) {
         Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
+        Err(error) => return exit::usage(error),
     };
     let code = exit::report(command::run(cli));
     quiet::end();

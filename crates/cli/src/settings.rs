@@ -91,14 +91,15 @@ pub(crate) fn config(file: &FileConfig, listen: &ListenArgs) -> Result<Config, C
     if file.server.durability == Some(DurabilityWord::Full) {
         config.durability = Durability::Full;
     }
-    if let Some(minutes) = file.session.idle_minutes {
-        config.approval.session_idle = Duration::minutes(i64::from(minutes.max(1)));
+    let (session, approval) = (&file.session, &mut config.approval);
+    if let Some(minutes) = bounded("idle_minutes", session.idle_minutes, MAX_HOURS * 60)? {
+        approval.session_idle = Duration::minutes(minutes);
     }
-    if let Some(hours) = file.session.absolute_hours {
-        config.approval.session_absolute = Duration::hours(i64::from(hours.max(1)));
+    if let Some(hours) = bounded("absolute_hours", session.absolute_hours, MAX_HOURS)? {
+        approval.session_absolute = Duration::hours(hours);
     }
-    if let Some(minutes) = file.session.request_minutes {
-        config.approval.request_life = Duration::minutes(i64::from(minutes.max(1)));
+    if let Some(minutes) = bounded("request_minutes", session.request_minutes, MAX_REQUEST_MINUTES)? {
+        approval.request_life = Duration::minutes(minutes);
     }
     config.database_url = listen.database_url.as_ref().map(SecretArg::shared);
     config.trusted_proxies = trusted_proxies(file, listen)?;
@@ -106,6 +107,22 @@ pub(crate) fn config(file: &FileConfig, listen: &ListenArgs) -> Result<Config, C
     config.accounts = accounts(file, listen)?;
     config.devices = devices(file, listen)?;
     Ok(config)
+}
+
+/// The longest a session may last: a year. A moment has to stay one that the calendar knows.
+const MAX_HOURS: u32 = 365 * 24;
+
+/// The longest a request may wait unless its agent asks for less: a day, as on the wire.
+const MAX_REQUEST_MINUTES: u32 = 24 * 60;
+
+fn bounded(name: &str, value: Option<u32>, most: u32) -> Result<Option<i64>, CliError> {
+    match value {
+        Some(value) if value == 0 || value > most => {
+            let text = format!("[session] {name} = {value}: must be between 1 and {most}");
+            Err(CliError::new(Exit::Usage, "bad_config", text))
+        }
+        value => Ok(value.map(i64::from)),
+    }
 }
 
 fn devices(file: &FileConfig, listen: &ListenArgs) -> Result<Option<DevicesConfig>, CliError> {
@@ -178,6 +195,28 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_end_before_the_calendar_does() {
+        for (key, good, bad) in [
+            ("idle_minutes", 525_600, 525_601),
+            ("absolute_hours", 8_760, 100_000_000),
+            ("request_minutes", 1_440, 1_441),
+        ] {
+            let read = |value: u32| {
+                let file = FileConfig::parse_briefly(&format!("[session]\n{key} = {value}\n")).unwrap();
+                config(&file, &ListenArgs::default()).map(drop)
+            };
+            assert!(read(1).is_ok() && read(good).is_ok(), "{key}");
+            for bad in [0, bad, u32::MAX] {
+                let error = read(bad).unwrap_err();
+                assert!(
+                    error.message.contains(&format!("{key} = {bad}: must be between 1 and {good}")),
+                    "{error}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn addresses_and_what_is_typed_instead() {

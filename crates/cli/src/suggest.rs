@@ -1,5 +1,7 @@
 //! The command that was probably meant: words that other programs use for what Durward calls differently.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What people type, and what it is called here.
@@ -27,7 +29,6 @@ const WORDS: &[(&str, &str)] = &[
     ("get", "durward request DOMAIN --reason TEXT"),
     ("grant", "durward grants"),
     ("health", "durward doctor"),
-    ("help", "durward --help"),
     ("history", "durward audit"),
     ("import", "durward vault import FILE"),
     ("init", "durward vault init"),
@@ -59,8 +60,8 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// What to say to somebody whose command line clap refused.
-pub(crate) fn hint(error: &clap::Error) -> Option<String> {
-    instead(error)
+pub(crate) fn hint(instead: Option<&'static str>, error: &clap::Error) -> Option<String> {
+    instead
         .map(|command| format!("did you mean `{command}`?"))
         .or_else(|| command_without_dashes(error))
 }
@@ -78,8 +79,18 @@ fn command_without_dashes(error: &clap::Error) -> Option<String> {
     of_run.then(|| format!("put `--` before the command: durward run … -- {word} …"))
 }
 
+/// `durward help COMMAND …` as `durward COMMAND … --help`.
+pub(crate) fn help_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    if arguments.get(1).is_some_and(|word| word == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
 /// For a first word that is no command: the one that does what it says elsewhere.
-fn instead(error: &clap::Error) -> Option<&'static str> {
+pub(crate) fn instead(error: &clap::Error) -> Option<&'static str> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
     }
@@ -111,13 +122,20 @@ mod tests {
         assert_eq!(of(&["durward", "get", "x"]), Some("durward request DOMAIN --reason TEXT"));
         assert_eq!(of(&["durward", "APPROVE-ALL"]), Some("durward approve"));
         assert_eq!(of(&["durward", "nonsense"]), None);
+        let help = |words: &[&str]| help_last(words.iter().map(OsString::from));
+        assert_eq!(help(&["durward", "help", "vault", "add"]), ["durward", "vault", "add", "--help"]);
+        assert_eq!(help(&["durward", "help"]), ["durward", "--help"]);
+        assert_eq!(help(&["durward", "vault", "help"]), ["durward", "vault", "help"]);
         assert_eq!(of(&["durward", "vault", "get"]), None);
         assert_eq!(of(&["durward", "status", "--nonsense"]), None);
     }
 
     #[test]
     fn the_command_of_run_stands_behind_dashes() {
-        let of = |words: &[&str]| hint(&Cli::try_parse_from(words).unwrap_err());
+        let of = |words: &[&str]| {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            hint(instead(&error), &error)
+        };
         let said = of(&["durward", "run", "--domain", "a.example", "--env", "A=password", "true"]);
         assert_eq!(said.as_deref(), Some("put `--` before the command: durward run … -- true …"));
         assert_eq!(of(&["durward", "run", "--nonsense", "--", "true"]), None);
@@ -139,7 +157,7 @@ mod tests {
             {
                 at = at.find_subcommand(part).unwrap_or_else(|| panic!("{instead}: no {part}"));
             }
-            assert!(at.get_name() != cli.get_name() || *instead == "durward --help", "{instead}");
+            assert!(at.get_name() != cli.get_name(), "{instead}");
         }
         assert!(WORDS.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, each once");
     }

@@ -15,6 +15,22 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// The data folder is another user's.
+    #[error("{} belongs to another user ({uid}), who could put tokens and keys there; set DURWARD_HOME to a folder of your own", .folder.display())]
+    FolderOfAnother {
+        /// Which.
+        folder: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// Others may write to the data folder.
+    #[error("others can write to {} (mode {mode:o}), and so put tokens and keys there; look what is in it, then close it: chmod go-w {}", .folder.display(), .folder.display())]
+    FolderOpen {
+        /// Which.
+        folder: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A port is taken.
     #[error("{address} is taken by another program; choose another port with {flag}{}", air_play(.address))]
     PortTaken {

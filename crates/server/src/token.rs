@@ -119,7 +119,7 @@ impl Tokens {
     /// Makes the standard token of one scope if it is not there.
     pub fn ensure_standard(&self, scope: TokenScope) -> std::io::Result<()> {
         let path = self.standard(scope);
-        if path.exists() { Ok(()) } else { Self::write(&path) }
+        if is_ours(&path) { Ok(()) } else { Self::write(&path) }
     }
 
     /// Where the standard token of a scope lies.
@@ -132,7 +132,7 @@ impl Tokens {
     pub fn list(&self) -> std::io::Result<Vec<TokenInfo>> {
         let standard =
             STANDARD.map(|(name, scope)| TokenInfo { name: name.into(), scope, path: self.home.token(name) });
-        let mut all: Vec<TokenInfo> = standard.into_iter().filter(|token| token.path.exists()).collect();
+        let mut all: Vec<TokenInfo> = standard.into_iter().filter(|token| is_ours(&token.path)).collect();
         match std::fs::read_dir(self.folder()) {
             Ok(entries) => {
                 let mut added: Vec<TokenInfo> =
@@ -216,7 +216,21 @@ const STANDARD: [(&str, TokenScope); 3] =
 fn added_token(path: &Path) -> Option<TokenInfo> {
     let file = path.file_name()?.to_str()?.strip_suffix(".token")?;
     let (name, scope) = file.rsplit_once('.')?;
+    if !is_ours(path) {
+        return None;
+    }
     Some(TokenInfo { name: name.to_owned(), scope: scope.parse().ok()?, path: path.to_owned() })
+}
+
+/// Whether a file is there that this user made: what another one put there opens nothing.
+fn is_ours(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        path.symlink_metadata().is_ok_and(|metadata| metadata.uid() == nix::unistd::geteuid().as_raw())
+    }
+    #[cfg(not(unix))]
+    path.exists()
 }
 
 #[cfg(test)]
@@ -271,6 +285,33 @@ mod tests {
         assert_eq!(tokens.scope_of(&SecretString::new("by hand, and longer than it was".into())), None);
         tokens.ensure().unwrap();
         assert_eq!(tokens.scope_of(&value(&path)), Some(TokenScope::Spake), "made again");
+    }
+
+    /// Only root can give a file to somebody else; without root there is nobody to be.
+    #[cfg(unix)]
+    #[test]
+    fn what_another_user_put_there_opens_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        let tokens = Tokens::new(Home::open(base.path()).unwrap());
+        tokens.ensure().unwrap();
+        let added = tokens.add("evil", TokenScope::Owner).unwrap().unwrap();
+        let value = |path: &Path| SecretString::new(std::fs::read_to_string(path).unwrap());
+        let (planted, standard) = (value(&added.path), value(&tokens.standard(TokenScope::Owner)));
+        assert_eq!(tokens.scope_of(&planted), Some(TokenScope::Owner));
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        for path in [&added.path, &tokens.standard(TokenScope::Owner)] {
+            std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
+        }
+        assert_eq!((tokens.scope_of(&planted), tokens.scope_of(&standard)), (None, None));
+        assert_eq!(tokens.list().unwrap().len(), 2);
+        tokens.ensure().unwrap();
+        assert_eq!(
+            tokens.scope_of(&value(&tokens.standard(TokenScope::Owner))),
+            Some(TokenScope::Owner),
+            "made anew"
+        );
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Default for Registry {
 }
 
 impl Registry {
+    /// Reads a configuration from its text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
     /// Reads a configuration; a file that is not there is [`Registry::default`].
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = match fs::metadata(path) {

@@ -27,6 +27,9 @@ const PAGE: u32 = 1_000;
 pub(crate) struct AuditArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
+    /// How many records, without a command [default: 20].
+    #[arg(short = 'n', long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    lines: Option<u32>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -34,17 +37,25 @@ pub(crate) struct AuditArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// The newest records (the default).
+    #[command(after_help = "Examples:\n  durward audit tail\n  durward audit tail -n 200 --json")]
     Tail {
         /// How many.
         #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
         lines: u32,
     },
     /// Recompute the whole chain; exit 1 when it does not hold.
+    #[command(after_help = "Examples:\n  durward audit verify")]
     Verify,
     /// Say that you know what `verify` misses: what agents have seen of the log begins anew.
+    #[command(after_help = "Examples:\n  durward audit acknowledge")]
     Acknowledge,
-    /// Every record as JSON, one a line.
-    Export,
+    /// Every record as JSON, one a line, on stdout.
+    #[command(after_help = "Examples:\n  durward audit export > audit.jsonl")]
+    Export {
+        /// Not here: the shell says where it goes.
+        #[arg(hide = true, value_parser = refuse_file)]
+        file: Option<String>,
+    },
 }
 
 pub(crate) fn run(args: AuditArgs) -> CommandResult {
@@ -53,14 +64,19 @@ pub(crate) fn run(args: AuditArgs) -> CommandResult {
     let runtime = runtime.map_err(|error| anyhow::anyhow!("cannot start: {error}"))?;
     let run = async {
         let log = Log::open().await?;
-        match args.verb.unwrap_or(Verb::Tail { lines: 20 }) {
+        match args.verb.unwrap_or(Verb::Tail { lines: args.lines.unwrap_or(20) }) {
             Verb::Tail { lines } => print(output, &api::AuditPage { records: log.tail(lines).await? }, tail),
             Verb::Verify => verify(output, &log.verify().await?),
             Verb::Acknowledge => log.acknowledge(output).await,
-            Verb::Export => export(&log).await,
+            Verb::Export { .. } => export(&log).await,
         }
     };
     runtime.block_on(run).map_err(|error: CliError| error.json(output.json))
+}
+
+/// For a file as an argument, which clap would call unexpected and no more.
+fn refuse_file(_: &str) -> Result<String, String> {
+    Err("the records go to stdout: durward audit export > FILE".into())
 }
 
 fn verify(output: OutputArgs, verdict: &api::AuditVerdict) -> CommandResult {

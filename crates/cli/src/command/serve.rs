@@ -1,5 +1,6 @@
 //! `durward up`, `durward serve` (`daemon`), `durward approve`, `durward down`
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Stop the approver that runs here, and wait until it is gone.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward down\n  durward down --json")]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     output: OutputArgs,
@@ -91,11 +93,12 @@ pub(crate) fn up(args: UpArgs) -> CommandResult {
         logging::start(&LogArgs::default(), "warn")?;
         // The full screen says all of this on itself; what was printed before it would be seen after it.
         let says_so_itself = options.full_screen();
-        if !says_so_itself {
-            welcome(&paths);
-        }
+        let first = !paths.data().join("durward.db").exists();
         let running = start(&paths, &args.listen).await?;
         if !says_so_itself {
+            if first {
+                welcome(&paths, &running.listen);
+            }
             terminal::note(&format!("The approver listens on http://{}. Ctrl-C stops it.", running.listen));
             warn_without_vault(&paths);
         }
@@ -105,6 +108,11 @@ pub(crate) fn up(args: UpArgs) -> CommandResult {
             () = reload_on_hangup(&running), if !options.full_screen() => Ok(ExitCode::SUCCESS),
         };
         running.stop().await;
+        if result.is_ok() && !std::io::stdin().is_terminal() {
+            terminal::note(
+                "The input has ended, and the approver with it; `durward serve` runs without one.",
+            );
+        }
         match result {
             Err(error) if error.exit == Exit::Interrupted => Ok(ExitCode::SUCCESS),
             other => other,
@@ -181,17 +189,28 @@ async fn start(paths: &Paths, listen: &ListenArgs) -> Result<Running, CliError> 
     config.notifiers = notify::notifiers(&file.notify);
     config.rest_key = Some(rest_key::of_approver(paths)?);
     let home = Home::open(paths.data()).map_err(start_error)?;
-    Server::start(config, home, vault_source(paths), Clock::system()).await.map_err(start_error)
+    let started = Server::start(config, home, vault_source(paths), Clock::system()).await;
+    started.map_err(|error| match error {
+        // What was typed is what has to be typed differently.
+        durward_server::Error::PortTaken { address, flag: "--listen" } if listen.port.is_some() => {
+            start_error(durward_server::Error::PortTaken { address, flag: "--port" })
+        }
+        error => start_error(error),
+    })
 }
 
 fn start_error(error: durward_server::Error) -> CliError {
-    let code = match &error {
-        durward_server::Error::InUse { .. } => "in_use",
-        durward_server::Error::PortTaken { .. } => "port_taken",
-        durward_server::Error::RestKey(_) => "rest_key_unreachable",
-        _ => "start_failed",
+    let (exit, code) = match &error {
+        durward_server::Error::InUse { .. } => (Exit::Other, "in_use"),
+        durward_server::Error::PortTaken { .. } => (Exit::CannotConnect, "port_taken"),
+        durward_server::Error::Listen { .. } => (Exit::CannotConnect, "cannot_listen"),
+        durward_server::Error::FolderOpen { .. } | durward_server::Error::FolderOfAnother { .. } => {
+            (Exit::Other, "folder_not_private")
+        }
+        durward_server::Error::RestKey(_) => (Exit::Other, "rest_key_unreachable"),
+        _ => (Exit::Other, "start_failed"),
     };
-    CliError::new(Exit::Other, code, error.to_string())
+    CliError::new(exit, code, error.to_string())
 }
 
 /// The vault in use, looked up each time: `durward vault use` takes effect without a restart.
@@ -203,26 +222,37 @@ fn vault_source(paths: &Paths) -> VaultSource {
     })
 }
 
+fn has_vault(paths: &Paths) -> bool {
+    vault_source(paths)().is_ok_and(|vault| vault.describe().exists)
+}
+
 fn warn_without_vault(paths: &Paths) {
-    let exists = vault_source(paths)().is_ok_and(|vault| vault.describe().exists);
-    if !exists {
+    if !has_vault(paths) {
         terminal::note("There is no vault yet: make one with `durward vault init` in another terminal.");
     }
 }
 
 /// The first run explains itself.
-fn welcome(paths: &Paths) {
-    if paths.data().join("durward.db").exists() {
-        return;
+fn welcome(paths: &Paths, listen: &impl std::fmt::Display) {
+    let mut steps = Vec::new();
+    if !has_vault(paths) {
+        steps.push("Make a vault, in another terminal:       durward vault init".to_owned());
     }
+    let listen = listen.to_string();
+    let approver =
+        if listen == "127.0.0.1:5000" { String::new() } else { format!(" --approver http://{listen}") };
+    steps.extend([
+        "Put something into it:                   durward vault add example.com --username ada".to_owned(),
+        format!("Let an agent ask, in another terminal:   durward request example.com --reason \"Try it\"{approver}"),
+        "It shows a number and a code: type them here. Both ends then show the same five words.".to_owned(),
+        "Its request appears here: answer y or n. Nothing leaves the vault without your answer.".to_owned(),
+    ]);
+    let steps: Vec<String> =
+        steps.iter().enumerate().map(|(n, step)| format!("  {}. {step}\n", n + 1)).collect();
     terminal::note(&format!(
-        "Welcome to Durward. Agents on this machine can now ask you for credentials.\n\
-        \n  1. Make a vault, in another terminal:       durward vault init\n  \
-        2. Put something into it:                   durward vault add example.com --username ada\n  \
-        3. Let an agent ask, in another terminal:   durward request example.com --reason \"Try it\"\n  \
-        4. It shows a number and a code: type them here. Both ends then show the same five words.\n  \
-        5. Its request appears here: answer y or n. Nothing leaves the vault without your answer.\n\n\
+        "Welcome to Durward. Agents on this machine can now ask you for credentials.\n\n{}\n\
         Everything lies in {}. If something does not work: durward doctor.\n",
+        steps.concat(),
         paths.data().display()
     ));
 }

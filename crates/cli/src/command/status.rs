@@ -15,6 +15,7 @@ use crate::{approver, terminal};
 
 /// What the approver that runs here is doing.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward status\n  durward status --json")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     output: OutputArgs,
@@ -109,6 +110,7 @@ async fn open(control: &Control, password: &SecretString, seconds: u64) -> Resul
 
 /// Lock the vault now.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward lock")]
 pub(crate) struct LockArgs {
     #[command(flatten)]
     output: OutputArgs,

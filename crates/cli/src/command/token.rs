@@ -27,8 +27,10 @@ pub(crate) struct TokenArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List the tokens, without their values.
+    #[command(after_help = "Examples:\n  durward token list\n  durward token list --json")]
     List,
     /// Make a token.
+    #[command(after_help = "Examples:\n  durward token add firefox --scope pair")]
     Add {
         /// Its name: 1 to 32 lower-case letters, digits and dashes.
         name: String,
@@ -37,16 +39,19 @@ enum Verb {
         scope: TokenScope,
     },
     /// Give a token a new value; the old one is dead at once.
+    #[command(after_help = "Examples:\n  durward token rotate api")]
     Rotate {
         /// Its name.
         name: String,
     },
     /// Remove a token. The three standard ones come back, with new values, when the approver starts.
+    #[command(after_help = "Examples:\n  durward token remove firefox")]
     Remove {
         /// Its name.
         name: String,
     },
     /// Print the path of a token's file.
+    #[command(after_help = "Examples:\n  cat \"$(durward token path api)\"")]
     Path {
         /// Its name: api, pair, spake, or one that was added.
         #[arg(default_value = "api")]

@@ -152,3 +152,87 @@ fn what_is_no_backup_is_refused() {
     assert_eq!(nobody.code, 64, "{nobody:?}");
     assert!(nobody.stderr.contains("--password-stdin"), "{nobody:?}");
 }
+
+/// An archive of these files, made by another program.
+fn planted(home: &Home, files: &[(&str, &str)]) -> String {
+    let base = home.path("planted");
+    let _ = std::fs::remove_dir_all(&base);
+    for (name, text) in files {
+        std::fs::create_dir_all(base.join(name).parent().unwrap()).unwrap();
+        put(home, &format!("planted/{name}"), text);
+    }
+    let archive = home.path("planted.tar").display().to_string();
+    let mut tar = Command::new("tar");
+    tar.args(["--format=ustar", "-cf", &archive, "-C"]).arg(&base).args(files.iter().map(|(name, _)| name));
+    assert!(tar.status().unwrap().success());
+    archive
+}
+
+/// Anybody can write an archive that is not encrypted.
+#[test]
+fn an_unencrypted_backup_brings_no_keys_and_no_tokens() {
+    let (home, target) = (Home::empty(), Home::empty());
+    for name in [
+        "data/keys/rest.key",
+        "data/Keys/rest.key",
+        "data/keys/local.key",
+        "data/tls/server.key",
+        "data/device-keys/x",
+        "data/agents/.keys/rest.key",
+        "data/api.token",
+        "data/api.TOKEN",
+        "data/Tokens/evil.owner.token",
+        "data/x.sh",
+        "data/durward.db-wal",
+        "config/Config.toml",
+    ] {
+        let refused = target.run(&["restore", &planted(&home, &[(name, "x")]), "--yes", "--json"]);
+        assert_eq!(refused.code, 1, "{name}: {refused:?}");
+        assert_eq!(refused.json()["error"]["code"], "bad_backup", "{name}: {refused:?}");
+        assert!(refused.stderr.contains(name), "{name}: {refused:?}");
+    }
+    // Its own list of vaults does not open these places either.
+    let vaults =
+        "use = \"main\"\n[vaults.main]\nprovider = \"builtin\"\npath = \"Tokens/evil.owner.token\"\n";
+    let files = [("config/vaults.toml", vaults), ("data/Tokens/evil.owner.token", "x")];
+    let refused = target.run(&["restore", &planted(&home, &files), "--yes", "--json"]);
+    assert_eq!(refused.json()["error"]["code"], "bad_backup", "{refused:?}");
+    assert!(!target.path("Tokens").exists() && !target.path("keys/rest.key").exists());
+}
+
+#[test]
+fn what_an_unencrypted_backup_would_run_is_named_and_takes_a_yes() {
+    let (home, target) = (Home::empty(), Home::empty());
+    let config = "[notify]\ncommand = [\"touch\", \"/tmp/owned\"]\n[server]\nalert_command = [\"sh\"]\n";
+    let archive = planted(&home, &[("config/config.toml", config), ("config/policy.toml", "rule = []\n")]);
+    let asked = target.run(&["restore", &archive]);
+    assert_eq!(asked.code, 64, "{asked:?}");
+    for said in
+        ["notify.command runs touch /tmp/owned", "server.alert_command runs sh", "policy.toml", "--yes"]
+    {
+        assert!(asked.stderr.contains(said), "{said}: {asked:?}");
+    }
+    assert!(!target.path("config.toml").exists());
+    assert_eq!(target.run(&["restore", &archive, "--yes"]).code, 0);
+    assert!(target.path("config.toml").exists());
+}
+
+#[test]
+fn a_backup_that_was_cut_is_called_a_backup() {
+    let home = Home::with_vault();
+    let backed = home.run_with(&["backup", "whole.age", "--password-stdin"], &format!("{PHRASE}\n"));
+    assert_eq!(backed.code, 0, "{backed:?}");
+    let bytes = std::fs::read(home.path("whole.age")).unwrap();
+    std::io::Write::write_all(
+        &mut std::fs::File::create(home.path("cut.age")).unwrap(),
+        &bytes[..bytes.len() - 40],
+    )
+    .unwrap();
+    let target = Home::empty();
+    let cut = target.run_with(
+        &["restore", home.path("cut.age").to_str().unwrap(), "--password-stdin"],
+        &format!("{PHRASE}\n"),
+    );
+    assert_eq!(cut.code, 1, "{cut:?}");
+    assert!(cut.stderr.contains("the backup ") && !cut.stderr.contains("vault"), "{cut:?}");
+}

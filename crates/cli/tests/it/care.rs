@@ -316,16 +316,26 @@ fn the_first_run_explains_itself() {
 #[test]
 fn a_wrong_word_gets_the_right_command() {
     let home = Home::empty();
+    let help = home.run(&["help", "request"]);
+    assert_eq!((help.code, help.stdout), (0, home.run(&["request", "--help"]).stdout));
+    let export = home.run(&["audit", "export", "file"]);
+    assert!(export.code == 64 && export.stderr.contains("durward audit export > FILE"), "{export:?}");
+    let other = home.run_with(&["vault", "init", "--vault", "other", "--password-stdin"], "correct horse\n");
+    assert!(other.code == 4 && other.stderr.contains("durward vault connect other --file FILE"), "{other:?}");
+    let listen = home.run(&["serve", "--listen", "localhost:5051"]);
+    assert!(listen.code == 64 && listen.stderr.contains("127.0.0.1:5051"), "{listen:?}");
     for (typed, meant) in [
         ("get", "durward request DOMAIN"),
         ("add", "durward vault add NAME"),
         ("login", "durward key get"),
         ("approve-all", "durward approve"),
-        ("help", "durward --help"),
+        ("init", "durward vault init"),
+        ("generate", "durward vault generate"),
     ] {
         let wrong = home.run(&[typed, "x"]);
         assert_eq!(wrong.code, 64, "{wrong:?}");
         assert!(wrong.stderr.contains(&format!("did you mean `{meant}")), "{wrong:?}");
+        assert!(!wrong.stderr.contains("tip:"), "one answer, not two: {wrong:?}");
     }
     let near = home.run(&["statsu"]);
     assert!(near.code == 64 && near.stderr.contains("'status'"), "{near:?}");

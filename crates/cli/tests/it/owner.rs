@@ -253,6 +253,26 @@ fn a_suspended_approver_is_said_to_be_silent() {
     assert_eq!(home.run(&["status"]).code, 0);
 }
 
+/// The place of a mistake is shown as the lines it is.
+#[test]
+fn a_mistake_in_a_file_is_shown_where_it_is() {
+    let home = Home::with_vault();
+    let _daemon = home.serve_quietly();
+    home.put("policy.toml", "[[rule]]\nverdikt = \"allow\"\n");
+    home.put("config.toml", "[server]\nlisen = 1\n");
+    for (arguments, key) in [
+        (vec!["policy", "reload"], "verdikt"),
+        (vec!["policy", "check"], "verdikt"),
+        (vec!["config", "check"], "lisen"),
+    ] {
+        let wrong = home.run(&arguments);
+        assert_eq!(wrong.code, 64, "{wrong:?}");
+        assert!(wrong.stderr.contains(&format!("unknown field `{key}`")), "{wrong:?}");
+        assert!(wrong.stderr.contains(&format!("\n2 | {key} = ")), "its own line: {wrong:?}");
+        assert!(!wrong.stderr.contains("does not have the fields"), "{wrong:?}");
+    }
+}
+
 #[test]
 fn without_an_approver_each_command_says_what_to_start() {
     let home = Home::empty();
@@ -359,7 +379,10 @@ fn a_taken_port_names_its_flag() {
     let daemon = home.serve();
     let (agents, control) = (daemon.listen.to_string(), daemon.control.to_string());
     let listen = other.run(&["serve", "--listen", &agents, "--control", "127.0.0.1:0"]);
-    assert_eq!(listen.code, 1);
+    assert_eq!(listen.code, 2, "as of spake serve");
+    let port = daemon.listen.port().to_string();
+    let typed = other.run(&["serve", "--port", &port, "--control", "127.0.0.1:0"]);
+    assert!(typed.stderr.contains("choose another port with --port"), "{typed:?}");
     assert!(listen.stderr.contains(&format!("{agents} is taken")), "{listen:?}");
     assert!(listen.stderr.contains("--listen"), "{listen:?}");
     let control_taken = other.run(&["serve", "--listen", "127.0.0.1:0", "--control", &control]);

@@ -65,3 +65,27 @@ fn a_socket_where_another_user_listens_is_not_used() {
     assert_eq!(other.code, 1, "{other:?}");
     assert!(other.stderr.contains("control.sock belongs to another user; not used"), "{other:?}");
 }
+
+/// What others can put into the data folder would count as the owner's: tokens, keys, rules.
+#[test]
+fn a_folder_that_others_write_to_starts_nothing() {
+    let home = Home::with_vault();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+    open_to_all(home.folder(), 0o777);
+    let refused = home.run(&serve);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("others can write to") && refused.stderr.contains("chmod go-w"),
+        "{refused:?}"
+    );
+    assert!(!home.path("durward.db").exists() && !home.path("durward.lock").exists());
+    open_to_all(home.folder(), 0o700);
+    drop(home.serve_quietly());
+    // Only root can be two users.
+    if nix::unistd::geteuid().is_root() {
+        let nobody = nix::unistd::User::from_name("nobody").unwrap().expect("every Unix has the user nobody");
+        std::os::unix::fs::chown(home.folder(), Some(nobody.uid.as_raw()), None).unwrap();
+        let refused = home.run(&serve);
+        assert!(refused.code == 1 && refused.stderr.contains("belongs to another user"), "{refused:?}");
+    }
+}

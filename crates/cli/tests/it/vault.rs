@@ -292,6 +292,16 @@ fn remove_needs_a_yes() {
 }
 
 #[test]
+fn a_short_password_takes_a_word_more() {
+    let env = TestEnvironment::new();
+    let refused = env.run_with(&["vault", "init", "--password-stdin", "--json"], "x\n");
+    assert_eq!(refused.code, 64, "{refused:?}");
+    assert!(refused.stdout.contains("weak_password") && refused.stderr.contains("--weak"), "{refused:?}");
+    let taken = env.run_with(&["vault", "init", "--password-stdin", "--weak"], "x\n");
+    assert_eq!(taken.code, 0, "{taken:?}");
+}
+
+#[test]
 fn passwd_leaves_only_the_new_password() {
     let env = two();
     let changed = run(&env, &["passwd", "--new-password-stdin"], &["new horse"]);

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::MAX_BYTES;
 use super::archive::Entry;
+use crate::config::FileConfig;
 use crate::env_vars;
 use crate::exit::{CliError, Exit};
 use crate::paths::Paths;
@@ -56,23 +57,113 @@ pub(super) async fn gather(paths: &Paths, keys: bool) -> Result<Contents, CliErr
     Ok(contents)
 }
 
-/// Where a name of an archive belongs; `None`: nowhere, it is not one of ours.
-pub(super) fn place(paths: &Paths, name: &str) -> Option<PathBuf> {
-    let (root, inside) = name.split_once('/')?;
-    let inside = Path::new(inside);
-    let normal = |part: Component<'_>| matches!(part, Component::Normal(_));
-    if inside.as_os_str().is_empty() || !inside.components().all(normal) {
-        return None;
+/// Where the names of an archive belong.
+pub(super) struct Places<'a> {
+    paths: &'a Paths,
+    /// Whether somebody who knew a password made the archive. Else anybody may have, and it holds no keys.
+    encrypted: bool,
+    /// Vault files, as the archive's own vaults.toml names them.
+    vaults: Vec<String>,
+}
+
+/// Folders and files of the data folder that no vault lies in.
+const RESERVED: [&str; 9] =
+    ["agents", "device-keys", "durward.db", "durward.lock", "keys", "run", "sync", "tls", "tokens"];
+
+impl<'a> Places<'a> {
+    pub(super) fn new(paths: &'a Paths, entries: &[Entry], encrypted: bool) -> Self {
+        let registry = entries.iter().find(|entry| entry.name == "config/vaults.toml");
+        let registry = registry.and_then(|entry| std::str::from_utf8(&entry.bytes).ok());
+        let registry = registry.and_then(|text| Registry::parse(text).ok()).unwrap_or_default();
+        let builtin = |config: &VaultConfig| match config {
+            VaultConfig::Builtin { path } => path.to_str().map(str::to_owned),
+            _ => None,
+        };
+        Self { paths, encrypted, vaults: registry.iter().filter_map(|(_, config)| builtin(config)).collect() }
     }
-    let first = inside.components().next()?.as_os_str().to_str()?;
-    match root {
-        "config" => {
-            CONFIG.iter().any(|known| Path::new(known) == inside).then(|| paths.config().join(inside))
+
+    /// `None`: nowhere, it is not one of ours.
+    pub(super) fn of(&self, name: &str) -> Option<PathBuf> {
+        let (root, inside) = name.split_once('/')?;
+        let normal = |part: Component<'_>| matches!(part, Component::Normal(_));
+        if inside.is_empty() || !Path::new(inside).components().all(normal) {
+            return None;
         }
-        "data" => (!["run", "durward.lock", "tokens"].contains(&first) && !is_a(first, "token"))
-            .then(|| paths.data().join(inside)),
-        _ => None,
+        match root {
+            "config" => CONFIG.contains(&inside).then(|| self.paths.config().join(inside)),
+            "data" => self.is_data(inside).then(|| self.paths.data().join(inside)),
+            _ => None,
+        }
     }
+
+    /// By name, each as [`gather`] writes it: a file system may take `Tokens` for `tokens`.
+    fn is_data(&self, inside: &str) -> bool {
+        let Some((folder, rest)) = inside.split_once('/') else {
+            return inside == "durward.db" || self.is_vault(inside);
+        };
+        match folder {
+            "sync" => true,
+            "agents" => !is_key(&format!("data/{inside}")) || self.encrypted,
+            "tls" | "device-keys" => self.encrypted,
+            "keys" => {
+                self.encrypted && (["rest.key", "local.key"].contains(&rest) || rest.starts_with("retired/"))
+            }
+            _ => self.is_vault(inside),
+        }
+    }
+
+    fn is_vault(&self, inside: &str) -> bool {
+        let first = inside.split('/').next().unwrap_or_default().to_ascii_lowercase();
+        let token = inside.to_ascii_lowercase().ends_with(".token");
+        let named = |vault: &String| inside == vault || inside.strip_suffix(".bak") == Some(vault);
+        !token
+            && !first.starts_with("durward.db")
+            && !RESERVED.contains(&first.as_str())
+            && self.vaults.iter().any(named)
+    }
+}
+
+/// Whether a file of an archive opens something by itself.
+pub(super) fn is_key(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let inside = name.strip_prefix("data/").unwrap_or(&name);
+    let folders = ["keys/", "tls/", "device-keys/", "tokens/", "agents/.keys/"];
+    folders.iter().any(|folder| inside.starts_with(folder))
+        || name.ends_with(".token")
+        || name.ends_with("/rest.key")
+}
+
+/// What of an archive acts without being asked again, in words: programs that would be started, rules that release.
+pub(super) fn acting(entries: &[Entry]) -> Result<Vec<String>, String> {
+    let text = |name: &str| {
+        let entry = entries.iter().find(|entry| entry.name == name);
+        entry
+            .map(|entry| std::str::from_utf8(&entry.bytes).map_err(|_| format!("{name} is no text")))
+            .transpose()
+    };
+    let mut found = Vec::new();
+    if let Some(text) = text("config/config.toml")? {
+        let config = FileConfig::parse_briefly(text).map_err(|error| format!("config.toml: {error}"))?;
+        let commands = [
+            ("notify.command", &config.notify.command),
+            ("server.alert_command", &config.server.alert_command),
+        ];
+        let words = |command: &Vec<String>| command.join(" ");
+        found.extend(
+            commands
+                .iter()
+                .filter_map(|(key, command)| Some(format!("{key} runs {}", words(command.as_ref()?)))),
+        );
+    }
+    if let Some(text) = text("config/vaults.toml")? {
+        let registry = Registry::parse(text).map_err(|error| format!("vaults.toml: {error}"))?;
+        let others = registry.iter().filter(|(_, config)| !matches!(config, VaultConfig::Builtin { .. }));
+        found.extend(others.map(|(name, _)| format!("the vault {name} asks another program or server")));
+    }
+    if text("config/policy.toml")?.is_some_and(|text| !text.trim().is_empty()) {
+        found.push("policy.toml has rules that may release without asking you".into());
+    }
+    Ok(found)
 }
 
 fn is_a(name: &str, ending: &str) -> bool {

@@ -57,6 +57,9 @@ pub(crate) struct RestoreArgs {
     /// Replace what is there.
     #[arg(long)]
     force: bool,
+    /// Install what an unencrypted backup has in it that runs programs or releases by itself, without asking.
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     password: PasswordArgs,
     #[command(flatten)]
@@ -115,18 +118,31 @@ fn write(args: &BackupArgs) -> CommandResult {
 
 fn read(args: &RestoreArgs) -> CommandResult {
     let paths = Paths::discover()?;
-    let bytes = open(args)?;
-    let entries = archive::unpack(&bytes).map_err(|text| {
-        CliError::new(Exit::Other, "bad_backup", format!("{}: {text}", args.file.display()))
-    })?;
-    let places = entries
-        .iter()
-        .map(|entry| contents::place(&paths, &entry.name).map(|path| (path, entry)))
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| {
-            let text = format!("{} is not a backup of Durward", args.file.display());
-            CliError::new(Exit::Other, "bad_backup", text)
-        })?;
+    let (bytes, encrypted) = open(args)?;
+    let bad = |text: &str| {
+        CliError::new(
+            Exit::Other,
+            "bad_backup",
+            format!("{}: {}", args.file.display(), terminal::harmless(text)),
+        )
+    };
+    let entries = archive::unpack(&bytes).map_err(|text| bad(&text))?;
+    let names = contents::Places::new(&paths, &entries, encrypted);
+    let mut places = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let name = &entry.name;
+        match names.of(name) {
+            Some(path) => places.push((path, entry)),
+            None if !encrypted && contents::is_key(name) => {
+                let text = "no such backup of Durward holds keys or tokens";
+                return Err(bad(&format!("it is not encrypted and holds {name}; {text}")));
+            }
+            None => return Err(bad(&format!("it is not a backup of Durward: {name} is in none"))),
+        }
+    }
+    if !encrypted {
+        agree(args, &contents::acting(&entries).map_err(|text| bad(&text))?)?;
+    }
     // The folder's lock: no approver runs, and none starts until everything is in its place.
     let home = Home::open(paths.data()).map_err(|error| failed("in_use", &error))?;
     let _lock = home.lock().map_err(|error| failed("in_use", &error))?;
@@ -157,7 +173,26 @@ fn read(args: &RestoreArgs) -> CommandResult {
     })
 }
 
-fn open(args: &RestoreArgs) -> Result<Zeroizing<Vec<u8>>, CliError> {
+/// Anybody can have written an archive that is not encrypted: what it would start is said before it is installed.
+fn agree(args: &RestoreArgs, acting: &[String]) -> Result<(), CliError> {
+    if acting.is_empty() {
+        return Ok(());
+    }
+    terminal::note(&format!(
+        "{} is not encrypted, so anybody may have changed it. In it:",
+        args.file.display()
+    ));
+    for what in acting {
+        terminal::note(&format!("  {}", terminal::harmless(what)));
+    }
+    if prompt::confirm("Restore it all the same?", args.yes)? {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::Cancelled, "cancelled", "nothing was restored"))
+}
+
+/// The archive, and whether it was encrypted.
+fn open(args: &RestoreArgs) -> Result<(Zeroizing<Vec<u8>>, bool), CliError> {
     let cannot = |error: &dyn std::fmt::Display| {
         CliError::new(Exit::NotFound, "unreadable", format!("cannot read {}: {error}", args.file.display()))
     };
@@ -167,16 +202,23 @@ fn open(args: &RestoreArgs) -> Result<Zeroizing<Vec<u8>>, CliError> {
     }
     let bytes = Zeroizing::new(std::fs::read(&args.file).map_err(|error| cannot(&error))?);
     if !bytes.starts_with(AGE) {
-        return Ok(bytes);
+        return Ok((bytes, false));
     }
     let password = prompt::password("Password of the backup: ", &args.password)?;
     let unseal = || durward_vault::decrypt_with_password(&args.file, &bytes, &password);
-    prompt::spinning("decrypting", unseal).map_err(|error| match error {
+    let opened = prompt::spinning("decrypting", unseal).map_err(|error| match error {
         durward_vault::Error::WrongPassword => {
             CliError::new(Exit::VaultLocked, "wrong_password", "the password of the backup is wrong")
         }
+        // Its own words are about a vault, which has an older copy beside it.
+        durward_vault::Error::Damaged { .. } => {
+            let text = format!("the backup {} is damaged or cut short", args.file.display());
+            CliError::new(Exit::Other, "bad_backup", text)
+                .hint("take another copy of it; nothing was changed here")
+        }
         other => CliError::new(Exit::Other, "bad_backup", other.to_string()),
-    })
+    })?;
+    Ok((opened, true))
 }
 
 /// Each file whole or not at all. What belongs to the database that was there goes first.

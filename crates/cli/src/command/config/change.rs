@@ -173,7 +173,7 @@ fn refuse_secret(typed: &str) -> Result<(), CliError> {
 }
 
 /// Every key of the file.
-fn keys() -> Vec<String> {
+pub(super) fn keys() -> Vec<String> {
     fn add(keys: &mut Vec<String>, before: &str, value: &Value) {
         match value {
             Value::Object(table) => {
@@ -193,9 +193,20 @@ fn near<'a>(keys: &'a [String], key: &str) -> Option<&'a String> {
         (key.to_ascii_lowercase().replace('-', "_"), last(&key.to_ascii_lowercase().replace('-', "_")));
     let whole = keys.iter().map(|known| (distance(known, &key), known));
     // `listen` is as near to `server.listen` as it gets.
-    let alone = keys.iter().map(|known| (distance(&last(known), &name), known));
+    let alone =
+        keys.iter().map(|known| (distance(&last(known), &name).min(swapped(&last(known), &name)), known));
     let nearest = whole.chain(alone).min_by_key(|(distance, _)| *distance)?;
     (nearest.0 <= (name.len() / 3).max(1)).then_some(nearest.1)
+}
+
+/// 1 for the same letters in another order, as fingers do it.
+fn swapped(a: &str, b: &str) -> usize {
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    if sorted(a) == sorted(b) { 1 } else { usize::MAX }
 }
 
 /// How many letters have to be changed, added or left out.
@@ -226,6 +237,7 @@ mod tests {
             ("idle_minute", "session.idle_minutes"),
             ("session.idle-minutes", "session.idle_minutes"),
             ("mod", "mode"),
+            ("moed", "mode"),
             ("MODE", "mode"),
             ("limits.max_conections", "limits.max_connections"),
         ] {

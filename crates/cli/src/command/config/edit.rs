@@ -74,7 +74,36 @@ pub(super) fn unset(text: &str, key: &str) -> Option<String> {
     let end = end_of_line(text, value.end)?;
     let mut text = text.to_owned();
     text.replace_range(start..end, "");
-    Some(text)
+    Some(without_empty_table(text, key))
+}
+
+/// The head of the key's table goes too when nothing is left under it and it is a bare line; comments stay.
+fn without_empty_table(mut text: String, key: &str) -> String {
+    let head = || {
+        let (table, _) = key.rsplit_once('.')?;
+        let document = Document::parse(text.as_str()).ok()?;
+        let Some(Item::Table(of)) = document.get(table) else { return None };
+        let span = of.span().filter(|_| of.is_empty())?;
+        let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+        let end = end_of_line(&text, start)?;
+        let bare = text.get(start..end)?.trim() == format!("[{table}]");
+        // Without it a comment below would stand under the table before.
+        let alone = text
+            .get(end..)?
+            .lines()
+            .next()
+            .is_none_or(|line| line.trim().is_empty() || line.starts_with('['));
+        (bare && alone).then_some(start..end)
+    };
+    if let Some(range) = head() {
+        text.replace_range(range, "");
+        let length = text.trim_end().len();
+        text.truncate(length);
+        if !text.is_empty() {
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// The value of a key, as it stands there.
@@ -157,6 +186,10 @@ mod tests {
         assert!(without("notify.bell").ends_with("[notify] # last\n"));
         assert_eq!(unset(FILE, "session.idle_minutes"), None);
         assert_eq!(unset(FILE, "server"), None, "a table is no setting");
+        let alone = "mode = 'local'\n\n[session]\nidle_minutes = 7\n";
+        assert_eq!(unset(alone, "session.idle_minutes").unwrap(), "mode = 'local'\n");
+        let noted = "[session]\nidle_minutes = 7\n# why\n";
+        assert_eq!(unset(noted, "session.idle_minutes").unwrap(), "[session]\n# why\n");
         assert_eq!(
             unset("server = { listen = \"a\", b = 1 }\n", "server.listen").unwrap(),
             "server = { b = 1 }\n"
@@ -180,7 +213,10 @@ mod tests {
             let comments = |text: &str| text.lines().filter(|line| line.contains("# ")).map(str::to_owned).collect::<Vec<_>>();
             prop_assert_eq!(comments(&changed), comments(&file));
             let back = unset(&changed, "session.idle_minutes").unwrap();
-            prop_assert_eq!(back.trim_end(), file.trim_end());
+            // A table that is empty again goes, its comments stay.
+            let without = file.replacen("[session]\n", "", 1);
+            let emptied = !rest.iter().any(|line| line.starts_with('m')) && back.trim_end() == without.trim_end();
+            prop_assert!(back.trim_end() == file.trim_end() || emptied, "{back}");
         }
     }
 }

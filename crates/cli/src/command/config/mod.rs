@@ -35,10 +35,13 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Every setting with its value and its source (the default). Takes the flags of `durward serve`.
+    #[command(after_help = "Examples:\n  durward config show\n  durward config show --port 5050 --json")]
     Show(Box<ShowArgs>),
     /// Print the path of config.toml.
+    #[command(after_help = "Examples:\n  \"$EDITOR\" \"$(durward config path)\"")]
     Path,
     /// Read config.toml, or another file, and say what is wrong with it.
+    #[command(after_help = "Examples:\n  durward config check\n  durward config check new.toml")]
     Check {
         /// Which file [default: config.toml in the configuration folder].
         file: Option<PathBuf>,
@@ -54,6 +57,7 @@ enum Verb {
         value: String,
     },
     /// Take one setting out of config.toml: its default holds again.
+    #[command(after_help = "Examples:\n  durward config unset server.listen")]
     Unset {
         /// Which.
         key: String,
@@ -169,6 +173,9 @@ fn settings(paths: &Paths, file: &FileConfig, listen: &ListenArgs) -> Result<Vec
         let flag = listen.control.is_some() || listen.no_control_port;
         from(flag, false, server.control.is_some() || server.control_port.is_some())
     });
+    add("server.control_port", json!(config.control.is_some()), {
+        from(listen.control.is_some() || listen.no_control_port, false, server.control_port.is_some())
+    });
     add("server.allowed_origins", json!(config.allowed_origins), {
         from(false, false, !server.allowed_origins.is_empty())
     });
@@ -181,6 +188,9 @@ fn settings(paths: &Paths, file: &FileConfig, listen: &ListenArgs) -> Result<Vec
         json!(listen.tls_cert.as_ref().or(server.tls_cert.as_ref()))
     };
     add("server.tls_cert", text, from(tls, false, server.tls_cert.is_some()));
+    add("server.tls_key", json!(listen.tls_key.as_ref().or(server.tls_key.as_ref())), {
+        from(listen.tls_key.is_some(), false, server.tls_key.is_some())
+    });
     add("server.accounts", json!(config.accounts.is_some()), {
         from(listen.no_accounts, false, server.accounts.is_some())
     });
@@ -280,6 +290,18 @@ fn table(settings: &[Setting]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_is_shown() {
+        let paths = Paths::discover().unwrap();
+        let shown = settings(&paths, &FileConfig::default(), &ListenArgs::default()).unwrap();
+        let mut shown: Vec<&str> =
+            shown.iter().map(|setting| setting.key).filter(|key| *key != "database").collect();
+        let mut keys = change::keys();
+        shown.sort_unstable();
+        keys.sort();
+        assert_eq!(shown, keys);
+    }
 
     #[test]
     fn every_limit_is_listed() {

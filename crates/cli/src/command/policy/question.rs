@@ -14,6 +14,8 @@ use crate::exit::{CliError, CommandResult, Exit};
 
 /// What is asked of the policy.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward policy test --agent ci-7 --domain git.example\n  \
+    durward policy test draft.toml --agent ci-7 --domain git.example --at 2026-11-23T23:30:00+01:00")]
 pub(super) struct TestArgs {
     /// The policy [default: policy.toml in the configuration folder].
     file: Option<PathBuf>,

@@ -21,6 +21,7 @@ const MAX_LISTED: usize = 1_000;
 
 /// What is replayed.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward policy replay\n  durward policy replay --since 12h draft.toml")]
 pub(super) struct ReplayArgs {
     /// The policy to try [default: policy.toml in the configuration folder].
     file: Option<PathBuf>,

@@ -19,8 +19,10 @@ pub(super) struct SuggestionsArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Those that the approvals of the last 30 days suggest (the default).
+    #[command(after_help = "Examples:\n  durward policy suggestions list")]
     List,
     /// Write one into the policy file.
+    #[command(after_help = "Examples:\n  durward policy suggestions accept 1 --days 14")]
     Accept {
         /// Its number in the list, or its id.
         which: String,

@@ -29,6 +29,7 @@ pub(crate) struct ServiceArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Write the unit (systemd) or agent (launchd). Starting it is left to you, and the command for it is printed.
+    #[command(after_help = "Examples:\n  durward service install\n  durward service install --print")]
     Install {
         /// Only print it on stdout; nothing is written.
         #[arg(long)]
@@ -38,8 +39,10 @@ enum Verb {
         force: bool,
     },
     /// Remove the unit or agent. Data stays.
+    #[command(after_help = "Examples:\n  durward service remove")]
     Remove,
     /// Whether it is there, and what systemd or launchd says of it.
+    #[command(after_help = "Examples:\n  durward service status")]
     Status,
 }
 

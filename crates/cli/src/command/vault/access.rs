@@ -89,6 +89,47 @@ pub(super) fn attempts<T>(
     attempt(&prompt::typed_password(&question)?).map_err(explain)
 }
 
+/// For a name that several items have: which of them there are, by what tells them apart.
+pub(super) fn which(items: &Items, error: Error) -> CliError {
+    let Error::Ambiguous { ids, .. } = &error else { return explain(error) };
+    let line = |id: &String| {
+        let item = items.get(id).ok()?;
+        let user = item.username.as_ref().map_or("(no login name)", SecretString::expose_secret);
+        Some(format!("  {id}  {}  {}", terminal::harmless(&item.name), terminal::harmless(user)))
+    };
+    let lines: Vec<String> = ids.iter().filter_map(line).collect();
+    explain(error).hint(format!("they are:\n{}", lines.join("\n")))
+}
+
+/// Fewer characters than this are a matter of seconds to whoever gets the file.
+const SHORT: usize = 8;
+
+/// A new password of the vault. A short one is asked about on a terminal, and refused from a script that does not say `--weak`.
+pub(super) fn chosen(
+    question: &str,
+    given: Option<SecretString>,
+    twins: &str,
+    weak: bool,
+) -> Result<SecretString, CliError> {
+    let typed = given.is_none();
+    let password = prompt::new_password(question, given, twins)?;
+    if weak || password.expose_secret().chars().count() >= SHORT {
+        return Ok(password);
+    }
+    let text =
+        format!("the password has less than {SHORT} characters: whoever gets the file can try them all");
+    if !typed {
+        return Err(
+            CliError::new(Exit::Usage, "weak_password", text).hint("choose a longer one; --weak takes it")
+        );
+    }
+    terminal::note(&format!("Careful: {text}."));
+    if prompt::confirm("Take it all the same?", false)? {
+        return Ok(password);
+    }
+    prompt::new_password(question, None, twins)
+}
+
 /// `1 item`, `2 items`.
 pub(super) fn count_of(items: usize) -> String {
     if items == 1 { "1 item".to_owned() } else { format!("{items} items") }

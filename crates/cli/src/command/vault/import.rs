@@ -54,11 +54,11 @@ pub(super) fn run(args: &ImportArgs) -> CommandResult {
 
 fn import(args: &ImportArgs) -> CommandResult {
     let vault = args.common.existing()?;
+    let format = args.format.as_deref().map(str::parse::<ImportFormat>).transpose().map_err(explain)?;
+    let import = Import::open(format, &args.file).map_err(explain)?;
     if !args.dry_run && !args.yes {
         prompt::need_terminal("a confirmation", "--yes, or --dry-run to see what it would do")?;
     }
-    let format = args.format.as_deref().map(str::parse::<ImportFormat>).transpose().map_err(explain)?;
-    let import = Import::open(format, &args.file).map_err(explain)?;
     let (open, password) = access::open(&vault, &args.passwords)?;
     let report = import.report(open.items());
     drop(open);

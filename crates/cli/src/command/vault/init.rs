@@ -4,7 +4,7 @@ use clap::Args;
 use durward_vault::{Error, Vault as _};
 use serde_json::json;
 
-use super::access::{Common, explain};
+use super::access::{self, Common, explain};
 use crate::exit::{CommandResult, Exit};
 use crate::prompt::{self, PasswordArgs};
 use crate::terminal;
@@ -22,6 +22,9 @@ pub(crate) struct InitArgs {
     common: Common,
     #[command(flatten)]
     passwords: PasswordArgs,
+    /// Take a password of less than eight characters.
+    #[arg(long)]
+    weak: bool,
 }
 
 pub(super) fn run(args: &InitArgs) -> CommandResult {
@@ -29,13 +32,20 @@ pub(super) fn run(args: &InitArgs) -> CommandResult {
 }
 
 fn make(args: &InitArgs) -> CommandResult {
-    let vault = args.common.builtin()?;
+    let vault = args.common.builtin().map_err(|error| match &args.common.vault {
+        Some(name) if error.code == "unknown_vault" => error.hint(format!(
+            "`durward vault connect {} --file FILE` names a new one first",
+            terminal::harmless(name)
+        )),
+        _ => error,
+    })?;
     // Before anybody chooses a password.
     if vault.exists() {
         return Err(explain(Error::AlreadyExists { path: vault.path().to_owned() }));
     }
     let twins = "--password-stdin, --password-file FILE or --password-env VAR";
-    let password = prompt::new_password("Choose the vault password: ", args.passwords.given()?, twins)?;
+    let question = "Choose the vault password: ";
+    let password = access::chosen(question, args.passwords.given()?, twins, args.weak)?;
     prompt::spinning("making the vault", || vault.create(&password)).map_err(explain)?;
     if args.common.json {
         terminal::json(&json!({ "success": true, "vault": vault.describe() }));

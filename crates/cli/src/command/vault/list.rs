@@ -1,11 +1,14 @@
 //! `durward vault list`
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use durward_protocol::{Domain, Field};
 use durward_vault::ItemSummary;
 use serde_json::json;
 
 use super::access::{self, Common};
+use crate::command::table::Fitted;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::prompt::PasswordArgs;
 use crate::terminal;
@@ -64,15 +67,28 @@ fn print(items: &[ItemSummary], json: bool) {
     } else if items.is_empty() {
         terminal::note("No items.");
     } else {
-        terminal::table(&["NAME", "USERNAME", "ADDRESS", "FIELDS", "ID"], items.iter().map(row));
+        show(items);
     }
 }
 
-fn row(item: &ItemSummary) -> Vec<String> {
+/// On a terminal a table that keeps to it, with every id whole, to be copied; else one line an item, with tabs.
+fn show(items: &[ItemSummary]) {
+    const HEADER: [&str; 5] = ["NAME", "USERNAME", "ADDRESS", "FIELDS", "ID"];
+    if !std::io::stdout().is_terminal() {
+        return terminal::table(&HEADER, items.iter().map(|item| row(item).into()));
+    }
+    let mut table = Fitted::new(&HEADER);
+    for item in items {
+        table.add_row(row(item).map(|cell| terminal::harmless(&cell)));
+    }
+    terminal::out(&table.text(&["ADDRESS", "FIELDS", "NAME", "USERNAME"]));
+}
+
+fn row(item: &ItemSummary) -> [String; 5] {
     let more = item.uris.len().saturating_sub(1);
     let uri = item.uris.first().cloned().unwrap_or_default();
     let fields: Vec<String> = item.fields.iter().map(Field::to_string).collect();
-    vec![
+    [
         item.name.clone(),
         item.username.clone().unwrap_or_default(),
         if more == 0 { uri } else { format!("{uri} +{more}") },

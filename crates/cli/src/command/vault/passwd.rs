@@ -21,6 +21,9 @@ pub(crate) struct PasswdArgs {
     passwords: PasswordArgs,
     #[command(flatten)]
     new: NewPasswordArgs,
+    /// Take a password of less than eight characters.
+    #[arg(long)]
+    weak: bool,
 }
 
 const TWINS: &str = "--new-password-stdin, --new-password-file FILE or --new-password-env VAR";
@@ -37,7 +40,7 @@ fn passwd(args: &PasswdArgs) -> CommandResult {
     // The old one is checked before anybody thinks of a new one.
     let (open, old) = access::open(&vault, &args.passwords)?;
     drop(open);
-    let new = prompt::new_password("Choose the new vault password: ", args.new.given()?, TWINS)?;
+    let new = access::chosen("Choose the new vault password: ", args.new.given()?, TWINS, args.weak)?;
     prompt::spinning("encrypting the vault", || vault.change_password(&old, &new)).map_err(explain)?;
     if args.common.json {
         terminal::json(&json!({ "success": true }));

@@ -45,7 +45,7 @@ fn show(args: &ShowArgs) -> CommandResult {
     let field = args.field.as_deref().map(fields::parse).transpose()?;
     let vault = args.common.existing()?;
     let (open, _) = access::open(&vault, &args.passwords)?;
-    let item = open.items().resolve(&args.item).map_err(explain)?;
+    let item = open.items().resolve(&args.item).map_err(|error| access::which(open.items(), error))?;
     if let Some(field) = field {
         let value = value(item, &field)?.ok_or_else(|| {
             CliError::new(Exit::NotFound, "field_not_found", format!("the item has no {field}"))
