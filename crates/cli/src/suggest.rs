@@ -61,9 +61,7 @@ const WORDS: &[(&str, &str)] = &[
 
 /// What to say to somebody whose command line clap refused.
 pub(crate) fn hint(instead: Option<&'static str>, error: &clap::Error) -> Option<String> {
-    instead
-        .map(|command| format!("did you mean `{command}`?"))
-        .or_else(|| command_without_dashes(error))
+    instead.map(|command| format!("did you mean `{command}`?")).or_else(|| command_without_dashes(error))
 }
 
 /// `durward run true`: whose options would the options behind be?
