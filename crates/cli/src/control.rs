@@ -279,13 +279,13 @@ impl Control {
             let health = tokio::time::timeout(LAST_WORD, self.health());
             tokio::select! {
                 answer = &mut answer => return Ok(answer),
-                said = health => match said {
-                    Ok(said) => said?,
-                    Err(_) => {
+                said = health => {
+                    let Ok(said) = said else {
                         let pid = connect_socket(&self.socket).await.ok().and_then(|(_, pid)| pid);
                         return Err(Failure::Silent(pid));
-                    }
-                },
+                    };
+                    said?;
+                }
             }
         }
     }

@@ -62,7 +62,7 @@ pub(crate) struct CliError {
     /// What stands beside the code with `--json`: how long to wait, which request still waits.
     pub(crate) facts: Vec<(&'static str, serde_json::Value)>,
     /// Lines that show where in a file the mistake is.
-    pub(crate) picture: Option<String>,
+    pub(crate) picture: Option<Box<str>>,
     /// Whether the command was asked for JSON: then the error goes to stdout as one object too.
     pub(crate) json: bool,
 }
@@ -100,7 +100,7 @@ impl CliError {
     /// Adds the place in a file, as lines that stay lines.
     #[must_use]
     pub(crate) fn picture(mut self, lines: impl Into<String>) -> Self {
-        self.picture = Some(lines.into());
+        self.picture = Some(lines.into().into_boxed_str());
         self
     }
 

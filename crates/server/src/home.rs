@@ -141,7 +141,7 @@ mod tests {
                 std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
                 match home.lock() {
                     Err(Error::FolderOpen { folder: open, mode: said }) => {
-                        assert_eq!((open.as_path(), said), (folder, mode))
+                        assert_eq!((open.as_path(), said), (folder, mode));
                     }
                     other => panic!("{other:?}"),
                 }

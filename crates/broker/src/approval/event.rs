@@ -389,6 +389,8 @@ pub enum Answer {
         verdict: Verdict,
         /// Fields released.
         fields: Vec<Field>,
+        /// What was said to the agent with a verdict that releases nothing.
+        reason: Option<String>,
     },
     /// The owner has to choose an item and decide again.
     Choose(Vec<ItemChoice>),

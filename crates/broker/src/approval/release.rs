@@ -241,15 +241,12 @@ impl Approval {
         match release.by {
             By::Owner { waiter, .. } => {
                 self.approved(step, key.0);
-                step.reply(waiter, Answer::Decided { verdict: Verdict::Approved, fields: release.fields });
+                step.reply(waiter, released(release.fields));
             }
             By::Device { waiter, .. } => {
                 self.approved(step, key.0);
                 if let Some(waiter) = waiter {
-                    step.reply(
-                        waiter,
-                        Answer::Decided { verdict: Verdict::Approved, fields: release.fields },
-                    );
+                    step.reply(waiter, released(release.fields));
                 }
             }
             By::Grant(id) => self.end_grant_if_used_up(step, id),
@@ -280,6 +277,10 @@ impl Approval {
             By::Policy(_) => self.drop_request(step, key, ErrorCode::StorageFailed),
         }
     }
+}
+
+fn released(fields: Vec<Field>) -> Answer {
+    Answer::Decided { verdict: Verdict::Approved, fields, reason: None }
 }
 
 fn retain_fields(credential: &mut Credential, allowed: &[Field]) {

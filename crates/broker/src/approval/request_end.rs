@@ -126,7 +126,7 @@ impl Approval {
             self.forget_approved(step, key);
         }
         match self.seal_verdict(step, key, verdict, reason.clone(), actor, &facts) {
-            Ok(payload) => self.answered(step, key, verdict, reason, &payload, actor),
+            Ok(payload) => self.answered(step, key, verdict, reason.clone(), &payload, actor),
             Err(code) => self.drop_request(step, key, code),
         }
         for (waiter, answer) in replies {
@@ -136,7 +136,7 @@ impl Approval {
             if verdict == Verdict::Denied && actor == Actor::Owner {
                 self.denied(step, key.0);
             }
-            step.reply(owner, Answer::Decided { verdict, fields: Vec::new() });
+            step.reply(owner, Answer::Decided { verdict, fields: Vec::new(), reason });
         }
     }
 

@@ -66,7 +66,7 @@ impl Options {
 /// Shows what waits and asks, until the input ends, the owner quits or the approver stops.
 pub(crate) async fn run(control: &Control, options: &Options) -> CommandResult {
     if options.full_screen() {
-        return tui::run(control, options).await;
+        return Box::pin(tui::run(control, options)).await;
     }
     plain::run(control, options).await
 }

@@ -84,10 +84,12 @@ pub(crate) fn paired(session: &SessionView) -> String {
 /// How a decision ended.
 pub(crate) fn decided(decided: &Decided) -> String {
     match decided.verdict {
-        Verdict::Approved if decided.fields.is_empty() => "Released nothing: the item has none of it.".into(),
         Verdict::Approved => format!("Released: {}.", fields(&decided.fields)),
         Verdict::Denied => "Denied.".into(),
-        Verdict::NotFound => "Nothing in the vault matches; the agent was told so.".into(),
+        Verdict::NotFound => match &decided.reason {
+            Some(lacking) => format!("Released nothing: {}.", harmless(lacking)),
+            None => "Nothing in the vault matches; the agent was told so.".into(),
+        },
         other => format!("Ended: {other}."),
     }
 }
@@ -96,14 +98,14 @@ pub(crate) fn decided(decided: &Decided) -> String {
 pub(crate) fn answered(request: &RequestView, decided: &Decided) -> String {
     let whose = format!("{} for {}", request.agent_id, request.domain);
     match decided.verdict {
-        Verdict::Approved if decided.fields.is_empty() => {
-            format!("Released nothing to {whose}: the item has no {}.", fields(&request.fields))
-        }
         Verdict::Approved => format!("Released to {whose}: {}.", fields(&decided.fields)),
         Verdict::Denied => format!("Denied {whose}: {}.", fields(&request.fields)),
-        Verdict::NotFound => {
-            format!("Nothing in the vault matches {}; {} was told so.", request.domain, request.agent_id)
-        }
+        Verdict::NotFound => match &decided.reason {
+            Some(lacking) => format!("Released nothing to {whose}: {}.", harmless(lacking)),
+            None => {
+                format!("Nothing in the vault matches {}; {} was told so.", request.domain, request.agent_id)
+            }
+        },
         other => format!("The request of {whose} had ended: {other}."),
     }
 }

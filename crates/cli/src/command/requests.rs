@@ -241,11 +241,11 @@ fn answer(output: OutputArgs, request: &api::RequestView, decided: &api::Decided
     let text = approver::answered(request, decided);
     let failed = |exit, code: &str| Err(CliError::new(exit, code, text.trim_end_matches('.')));
     match decided.verdict {
-        Verdict::Approved if decided.fields.is_empty() => failed(Exit::NotFound, "field_not_found"),
         Verdict::Approved | Verdict::Denied => {
             let (request_id, agent_id, domain) = (&request.request_id, &request.agent_id, &request.domain);
             print(output, &Answered { decided, request_id, agent_id, domain }, |_| text)
         }
+        Verdict::NotFound if decided.reason.is_some() => failed(Exit::NotFound, "field_not_found"),
         Verdict::NotFound => failed(Exit::NotFound, "not_found"),
         Verdict::Expired => failed(Exit::TimedOut, "expired"),
         Verdict::Cancelled => failed(Exit::Cancelled, "cancelled"),

@@ -281,6 +281,9 @@ pub struct Decided {
     pub verdict: Verdict,
     /// Fields released.
     pub fields: Vec<Field>,
+    /// Why nothing was, when the item has none of what was asked for; or what the owner said with a denial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// `GET /grants`

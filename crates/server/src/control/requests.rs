@@ -64,7 +64,7 @@ pub(super) async fn decide(
         vault::release_approved(&plane).await;
     }
     match answer {
-        Answer::Decided { verdict, fields } => Ok(Json(Decided { verdict, fields })),
+        Answer::Decided { verdict, fields, reason } => Ok(Json(Decided { verdict, fields, reason })),
         other => Err(ApiError::for_owner(other)),
     }
 }

@@ -75,7 +75,7 @@ fn a_yes_releases_and_a_no_denies() {
     assert_eq!(outcome(&world, &agent, 1), None);
     let decided = decide(&mut world, &agent, 2, 1, DecisionWord::Approve);
     assert!(
-        matches!(world.answer(decided), Answer::Decided { verdict: Verdict::Approved, fields } if fields.len() == 2)
+        matches!(world.answer(decided), Answer::Decided { verdict: Verdict::Approved, fields, .. } if fields.len() == 2)
     );
     let verdict = world.verdict(&agent, held);
     assert_eq!((verdict.status, fields(&verdict)), (Verdict::Approved, Field::default_set()));

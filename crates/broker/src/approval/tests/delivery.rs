@@ -25,7 +25,7 @@ fn one_reading_one_sealing_for_everybody() {
     assert_eq!(response.credential.item_id, "item-example.com");
     let fields = Field::default_set();
     assert!(
-        matches!(world.answer(owner), Answer::Decided { verdict: Verdict::Approved, fields: f } if f == fields)
+        matches!(world.answer(owner), Answer::Decided { verdict: Verdict::Approved, fields: f, .. } if f == fields)
     );
     let log = world.store.log();
     let entry = log.iter().find(|e| e.event == AuditEvent::CredentialReleased).unwrap();
@@ -207,7 +207,8 @@ fn an_approval_of_what_the_item_lacks_releases_nothing_and_counts_as_nothing() {
     assert_eq!(response.status, Verdict::NotFound);
     assert_eq!(response.reason.as_deref(), Some("the item has no custom:puk"));
     assert!(response.credential.fields().is_empty());
-    assert!(matches!(world.answer(owner), Answer::Decided { verdict: Verdict::NotFound, .. }));
+    let Answer::Decided { verdict: Verdict::NotFound, reason, .. } = world.answer(owner) else { panic!() };
+    assert_eq!(reason, response.reason, "the owner hears the same");
     assert_eq!(world.store.count(AuditEvent::CredentialReleased), 0);
     assert_eq!(world.store.sessions[&agent.session].uses, 0);
     assert!(world.store.grants.is_empty(), "no grant comes of it");

@@ -42,6 +42,7 @@ pub(crate) struct AccountArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make an account and print its ten recovery codes.
+    #[command(after_help = "Examples:\n  durward account add alan --suggest\n  durward account add alan")]
     Add {
         /// Its name: letters, digits, dots, dashes, underscores.
         user: UserId,
@@ -49,6 +50,7 @@ enum Verb {
         phrase: PhraseArgs,
     },
     /// List the accounts: devices, codes left, failures that still count, and which addresses are locked out.
+    #[command(after_help = "Example:\n  durward account list")]
     List,
     /// List the devices of an account that have a live key.
     #[command(
@@ -67,6 +69,7 @@ enum Verb {
         device: DeviceId,
     },
     /// Remove an account with its keys and recovery codes.
+    #[command(after_help = "Example:\n  durward account remove alan")]
     Remove {
         /// Which.
         user: UserId,
@@ -75,11 +78,15 @@ enum Verb {
         yes: bool,
     },
     /// Clear an account's counters of failures: whoever was locked out may try again.
+    #[command(after_help = "Example:\n  durward account unlock alan")]
     Unlock {
         /// Which.
         user: UserId,
     },
     /// Set a new passphrase, without asking for the old one.
+    #[command(
+        after_help = "Examples:\n  durward account passphrase alan\n  durward account passphrase alan --revoke-all-devices"
+    )]
     Passphrase {
         /// Whose.
         user: UserId,
@@ -90,6 +97,7 @@ enum Verb {
         phrase: PhraseArgs,
     },
     /// Print ten new recovery codes; the old ones are void.
+    #[command(after_help = "Example:\n  durward account recovery alan")]
     Recovery {
         /// Whose.
         user: UserId,

@@ -129,7 +129,7 @@ pub(super) fn is_key(name: &str) -> bool {
     let inside = name.strip_prefix("data/").unwrap_or(&name);
     let folders = ["keys/", "tls/", "device-keys/", "tokens/", "agents/.keys/"];
     folders.iter().any(|folder| inside.starts_with(folder))
-        || name.ends_with(".token")
+        || name.strip_suffix(".token").is_some()
         || name.ends_with("/rest.key")
 }
 

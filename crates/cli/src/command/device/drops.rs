@@ -112,8 +112,10 @@ pub(crate) struct InboxArgs {
 #[derive(Debug, Subcommand)]
 enum InboxVerb {
     /// What is there (the default).
+    #[command(after_help = "Example:\n  durward inbox list")]
     List,
     /// Write one into a new file. A file that is there is never overwritten: without -o another name is found.
+    #[command(after_help = "Examples:\n  durward inbox save 1\n  durward inbox save 1 -o notes.txt")]
     Save {
         /// Number in the list, or id.
         which: String,
@@ -122,6 +124,7 @@ enum InboxVerb {
         to: Option<PathBuf>,
     },
     /// Delete from the inbox.
+    #[command(after_help = "Example:\n  durward inbox remove 1")]
     Remove {
         /// Numbers in the list, or ids.
         #[arg(required_unless_present = "all")]

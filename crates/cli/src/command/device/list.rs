@@ -34,8 +34,10 @@ pub(crate) struct DevicesArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// This device and its peers, and why something waits for one of them (the default).
+    #[command(after_help = "Example:\n  durward devices list")]
     List,
     /// Give a peer another name here, or this device another name everywhere.
+    #[command(after_help = "Example:\n  durward devices rename desktop tower")]
     Rename {
         /// Its name now.
         device: String,
@@ -43,6 +45,7 @@ enum Verb {
         name: String,
     },
     /// Unpair a device: nothing more is sealed for it or taken from it. Deleting sync/keys/NAME.pub does the same.
+    #[command(after_help = "Example:\n  durward devices remove tower")]
     Remove {
         /// Which.
         device: String,
@@ -51,11 +54,15 @@ enum Verb {
         yes: bool,
     },
     /// Show whole keys, to compare them on both screens.
+    #[command(after_help = "Example:\n  durward devices fingerprint desktop")]
     Fingerprint {
         /// Which [default: all].
         device: Option<String>,
     },
     /// Say where a device is, when it is not found on the network by itself.
+    #[command(
+        after_help = "Examples:\n  durward devices set-address desktop 10.0.0.7:5000\n  durward devices set-address desktop --none"
+    )]
     SetAddress {
         /// Which.
         device: String,
@@ -79,6 +86,7 @@ enum Verb {
         switch: Switch,
     },
     /// Make new keys for this device. Every peer has to be paired again; one that is not stays out for good.
+    #[command(after_help = "Example:\n  durward devices rotate")]
     Rotate {
         /// Do not ask.
         #[arg(long)]
@@ -88,6 +96,7 @@ enum Verb {
         forget_old: bool,
     },
     /// Tell a peer about another peer, so that the two need no code. Its owner still has to confirm.
+    #[command(after_help = "Example:\n  durward devices introduce laptop phone")]
     Introduce {
         /// The peer that is told.
         to: String,
@@ -95,6 +104,7 @@ enum Verb {
         device: String,
     },
     /// Take a device that a peer introduced, or refuse it.
+    #[command(after_help = "Example:\n  durward devices confirm phone")]
     Confirm {
         /// Which.
         device: String,

@@ -1,26 +1,11 @@
 //! Answers: codes, approvals, and what comes back of them.
 
 use durward_broker::approval::{Decision, ItemChoice, PairingView, RequestView};
-use durward_protocol::{SecretString, TypedCode, Verdict};
-use durward_server::control::api::Decided;
+use durward_protocol::{SecretString, TypedCode};
 
 use super::super::state::{Confirm, Dialog, Draft, State, Text};
 use super::{moved_on, say};
 use crate::approver::event::{Action, RequestKey, key_of};
-use crate::approver::words;
-use crate::terminal::harmless;
-
-/// How a decision ended. Where nothing was in the item, that is said instead of an empty list.
-pub(super) fn ended(state: &State, key: RequestKey, decided: &Decided) -> String {
-    if decided.verdict != Verdict::Approved || !decided.fields.is_empty() {
-        return words::decided(decided);
-    }
-    let request = state.known.requests.iter().find(|request| key_of(request) == key);
-    match request.map(|request| &request.fields[..]) {
-        Some([field]) => format!("Released nothing: the item has no {}.", harmless(&field.to_string())),
-        _ => "Released nothing: the item has none of the fields.".into(),
-    }
-}
 
 /// Whether the question came onto the screen only just now; then the key is not taken, and it says so.
 pub(super) fn too_fast(state: &mut State) -> bool {

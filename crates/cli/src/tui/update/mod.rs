@@ -82,8 +82,7 @@ fn step(state: &mut State, event: Event) -> Vec<Action> {
         }
         Event::Decided { request, decided } => {
             answer::over(state, request);
-            let ended = answer::ended(state, request, &decided);
-            say(state, ended);
+            say(state, words::decided(&decided));
             let mut actions = read_anew(state);
             actions.extend((decided.verdict == Verdict::Approved).then_some(Action::Suggest));
             actions

@@ -258,7 +258,7 @@ fn several_items_and_a_choice() {
         panic!("{actions:?}")
     };
     assert_eq!(item_id.as_deref(), Some("b"));
-    let decided = Decided { verdict: Verdict::Approved, fields: vec![Field::Password] };
+    let decided = Decided { verdict: Verdict::Approved, fields: vec![Field::Password], reason: None };
     update(&mut state, Event::Decided { request: key_of(&request(1)), decided });
     assert!(state.dialog.is_none());
     assert_eq!(state.message.as_deref(), Some("Released: password."));
@@ -284,7 +284,7 @@ fn a_rule_is_offered_once_and_written_on_a_yes_to_it_alone() {
         rules: Vec::new(),
     };
     let mut state = state(Vec::new(), vec![request(1)], true);
-    let decided = Decided { verdict: Verdict::Approved, fields: Vec::new() };
+    let decided = Decided { verdict: Verdict::Approved, fields: Vec::new(), reason: None };
     let actions = update(&mut state, Event::Decided { request: key_of(&request(9)), decided });
     assert!(actions.iter().any(|action| matches!(action, Action::Suggest)));
     update(&mut state, Event::Suggestions(vec![suggestion()]));
@@ -424,16 +424,14 @@ fn what_was_said_long_ago_is_not_said_under_a_new_question() {
 
 #[test]
 fn nothing_released_is_said_as_that() {
-    let nothing = Decided { verdict: Verdict::Approved, fields: Vec::new() };
-    let mut one = request(1);
-    one.fields = vec![Field::Totp];
-    for (asked, said) in [
-        (one, "Released nothing: the item has no totp."),
-        (request(1), "Released nothing: the item has none of the fields."),
+    for (reason, said) in [
+        (Some("the item has no totp"), "Released nothing: the item has no totp."),
+        (None, "Nothing in the vault matches; the agent was told so."),
     ] {
-        let mut state = state(Vec::new(), vec![asked], true);
+        let mut state = state(Vec::new(), vec![request(1)], true);
         press(&mut state, &["y"]);
-        let decided = nothing.clone();
+        let reason = reason.map(str::to_owned);
+        let decided = Decided { verdict: Verdict::NotFound, fields: Vec::new(), reason };
         update(&mut state, Event::Decided { request: key_of(&request(1)), decided });
         assert_eq!(state.message.as_deref(), Some(said));
     }

@@ -241,7 +241,11 @@ fn a_suggested_rule_is_offered_once_and_taken_by_its_id_alone() {
         rules: Vec::new(),
     };
     let mut state = state(Vec::new(), vec![request("Book the flight")], true);
-    let decided = durward_server::control::api::Decided { verdict: Verdict::Approved, fields: Vec::new() };
+    let decided = durward_server::control::api::Decided {
+        verdict: Verdict::Approved,
+        fields: Field::default_set(),
+        reason: None,
+    };
     let actions = update(&mut state, Event::Decided { request: key_of(&request("")), decided });
     assert!(actions.iter().any(|action| matches!(action, Action::Suggest)));
     let offered = update(&mut state, Event::Suggestions(vec![suggestion.clone()]));
