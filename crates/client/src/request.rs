@@ -104,7 +104,7 @@ impl Agent {
                 receipts::check(&session, &request, &response)?;
                 self.keep_receipt(&session, &request, header, &response);
                 pending::remove(&self.profile, request.id)?;
-                self.remember_approver()?;
+                self.remember_approver();
                 self.judge(response)
             }
             Err(Error::Pending { id }) => {
@@ -146,14 +146,18 @@ impl Agent {
         }
     }
 
-    /// The address whose answer opened under the session's own key is where the next run looks for the approver.
-    fn remember_approver(&self) -> Result<(), Error> {
-        let (mut record, here) = (self.profile(), Some(self.approver().to_string()));
+    /// The address whose answer opened under the session's own key is where the next run looks for the approver. Only a
+    /// convenience: an answer that is here is not lost over it, and what another process wrote meanwhile stays.
+    fn remember_approver(&self) {
+        let Ok(Some(mut record)) = self.profile.load() else { return };
+        let here = Some(self.approver().to_string());
         if record.approver_url == here {
-            return Ok(());
+            return;
         }
         record.approver_url = here;
-        self.store_record(record)
+        if let Err(error) = self.store_record(record) {
+            tracing::debug!(%error, "where the approver answered could not be written down");
+        }
     }
 
     fn judge(&self, response: CredentialResponse) -> Result<Approval, Error> {

@@ -2,8 +2,8 @@
 //!
 //! A file is written under another name beside its place (0600), synced, renamed over what is there, and its folder is
 //! synced: who reads the place sees the old content or the new one. A writer that is killed leaves the other name
-//! behind, with what may be a secret in it, so the next writer in that folder removes it. It knows a dead writer's file
-//! by its lock: the kernel frees the lock of a process that is gone, and of no other.
+//! behind, with what may be a secret in it, so the first write of the next process in that folder removes it. It knows a
+//! dead writer's file by its lock: the kernel frees the lock of a process that is gone, and of no other.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -184,6 +184,7 @@ impl Running {
             accounts.close().await;
         }
         self.engine.vault.lock();
+        self.engine.handle(Event::Stopping);
         let entry = AuditEntry::new(self.engine.now().wall, AuditEvent::Stopped, Actor::System);
         if let Err(error) = self.engine.save(vec![Write::Audit(entry)]).await {
             tracing::error!(%error, "the stop could not be written to the audit log");

@@ -291,6 +291,12 @@ impl Approval {
         granted: bool,
         choices: Vec<ItemChoice>,
     ) {
+        // It asks the owner after all, and that costs what asking costs.
+        let Some(session) = self.sessions.get_mut(&key.0) else { return };
+        if session.asks_too_often(step.now.steady, &self.settings) {
+            return self.drop_request(step, key, ErrorCode::RateLimited);
+        }
+        session.asks(step.now.steady, &self.settings);
         let Some(open) = self.requests.get_mut(&key).and_then(Request::open_mut) else { return };
         open.stage = Stage::Creating { granted, choices };
         let row = self.request_record(key, StoredRequestState::Pending).map(Write::Request);

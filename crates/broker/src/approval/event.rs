@@ -221,6 +221,8 @@ pub enum Event {
         /// Which.
         session_id: SessionId,
     },
+    /// The process ends: what was only counted is written down.
+    Stopping,
     /// Time has passed.
     Tick,
 }

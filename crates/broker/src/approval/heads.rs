@@ -241,13 +241,20 @@ impl Approval {
             .outcome(problem.word())
             .detail(text.clone());
         entry.agent_id = Some(agent_id.clone());
-        known.heads.problem = Some(problem);
-        // What an agent says of the log costs it nothing: neither the log nor the owner's screen is filled with it.
-        let written = self.record_metered(step, Metered::Heads, entry);
-        if written {
+        // What an agent says of the log costs it nothing: neither the log nor the owner's screen is filled with it. But
+        // the first word of each is always told, or one agent could drown another's.
+        let first = known.heads.problem.is_none();
+        let written = if first {
+            step.save(vec![Write::Audit(entry)]);
+            true
+        } else {
+            self.record_metered(step, Metered::Heads, entry)
+        };
+        if written && let Some(known) = self.known_heads.agents.get_mut(agent_id) {
+            known.heads.problem = Some(problem);
             step.notify(Notice::HeadsDiffer { agent_id: agent_id.clone(), problem: text });
+            self.save_heads(step, agent_id, true);
         }
-        self.save_heads(step, agent_id, written);
     }
 
     fn save_heads<R>(&mut self, step: &mut Step<'_, R>, agent_id: &AgentId, now: bool) {

@@ -204,6 +204,7 @@ impl Approval {
             Event::ApplyRules { waiter, session_id } => self.apply_rules(&mut step, waiter, session_id),
             Event::Record(entry) => step.save(vec![Write::Audit(entry)]),
             Event::SetPolicy(policy) => self.set_policy(&mut step, policy),
+            Event::Stopping => self.flush_meters(&mut step),
             Event::Tick => self.tick(&mut step),
         }
         step.effects

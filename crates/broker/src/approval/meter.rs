@@ -116,6 +116,13 @@ impl Approval {
         true
     }
 
+    /// All of them, before the process ends.
+    pub(super) fn flush_meters<R>(&mut self, step: &mut Step<'_, R>) {
+        for kind in [Metered::Refusal, Metered::Pairing, Metered::Heads] {
+            self.flush_meter(step, kind);
+        }
+    }
+
     /// A minute is over: what was only counted becomes one record.
     pub(super) fn flush_meter<R>(&mut self, step: &mut Step<'_, R>, kind: Metered) {
         if let Some(entry) = self.meters.of(kind).flush(step.now.wall) {

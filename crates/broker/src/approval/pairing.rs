@@ -8,6 +8,8 @@
 //!   gone                      over                 over
 //! ```
 
+use std::collections::HashSet;
+
 use durward_protocol::wire::{ExchangeResponse, InitiateResponse};
 use durward_protocol::{
     AgentId, AgentName, Answered, Code, ErrorCode, PairingId, PairingNumber, PairingOffer, PakeMessage,
@@ -287,14 +289,14 @@ impl Approval {
         views
     }
 
-    /// Whether a pairing is announced, waits for its code or for the agent.
-    pub fn is_pairing_pending(&self, id: PairingId, now: Now) -> bool {
-        let pairing = self.pairings.all.get(&id);
-        pairing.is_some_and(|pairing| match pairing.state {
+    /// Pairings that are announced, wait for their code or for the agent.
+    pub fn pending_pairings(&self, now: Now) -> HashSet<PairingId> {
+        let pending = |pairing: &Pairing| match pairing.state {
             State::Offered { until } => now.steady < until,
             State::Waiting { .. } | State::Answered { .. } => now.steady < pairing.expires_at,
             _ => false,
-        })
+        };
+        self.pairings.all.iter().filter(|(_, pairing)| pending(pairing)).map(|(id, _)| *id).collect()
     }
 
     /// Whether agents may pair now.

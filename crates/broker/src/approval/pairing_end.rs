@@ -127,7 +127,12 @@ impl Approval {
                 }
                 let entry =
                     offer_entry(step.now, AuditEvent::PairingFailed, actor, &pairing.offer).detail(why);
-                self.record_metered(step, Metered::Pairing, entry);
+                // The owner's act is always on record, in a flood most of all.
+                if actor == Actor::Owner {
+                    step.save(vec![Write::Audit(entry)]);
+                } else {
+                    self.record_metered(step, Metered::Pairing, entry);
+                }
                 let agent_id = pairing.offer.agent_id;
                 step.notify(Notice::PairingOver { number: pairing.number, agent_id, why: why.into() });
             }

@@ -183,8 +183,13 @@ impl Approval {
     /// Whether neither a grant nor a rule would release it unasked.
     fn asks_owner(&self, now: Now, id: SessionId, asked: &CredentialRequest) -> bool {
         let item_id = asked.item_id.as_deref();
-        self.find_grant(now.steady, id, &asked.domain, &asked.fields, item_id).is_none()
-            && self.judge(now, id, &asked.domain, &asked.fields).verdict != PolicyVerdict::Allow
+        match self.judge(now, id, &asked.domain, &asked.fields).verdict {
+            PolicyVerdict::Allow => false,
+            PolicyVerdict::Ask => {
+                self.find_grant(now.steady, id, &asked.domain, &asked.fields, item_id).is_none()
+            }
+            PolicyVerdict::Deny => true,
+        }
     }
 
     fn open_request<R: CryptoRng>(
@@ -228,9 +233,12 @@ impl Approval {
         self.schedule(expires_at, Deadline::Request(key));
         let audit = self.request_entry(step.now, AuditEvent::RequestReceived, Actor::Agent, key);
         let writes = vec![Write::Nonce(nonce), Write::Audit(audit)];
-        if (grant.is_none() && ruling.verdict != PolicyVerdict::Allow)
-            && let Some(session) = self.sessions.get_mut(&key.0)
-        {
+        let unasked = match ruling.verdict {
+            PolicyVerdict::Allow => true,
+            PolicyVerdict::Ask => grant.is_some(),
+            PolicyVerdict::Deny => false,
+        };
+        if !unasked && let Some(session) = self.sessions.get_mut(&key.0) {
             session.asks(now, &self.settings);
         }
         if ruling.verdict == PolicyVerdict::Deny {

@@ -277,7 +277,7 @@ fn a_running_approver_serves_it_too() {
             here.cleanup("shared").await.unwrap();
         }
         assert!(client("api.token").sessions().await.unwrap().is_empty(), "the owner may");
-        assert_eq!(refused(client("pair.token").sessions().await), 401);
+        assert_eq!(refused(client("pair.token").sessions().await), 403);
         assert_eq!(refused(Client::new(&url, None).unwrap().sessions().await), 401);
     });
     let mut socket = Wire::control(&home.path("run/control.sock")).unwrap();

@@ -29,10 +29,10 @@ pub(super) async fn initiate(
     let agent_id = AgentId::parse(&body.agent_id)?;
     let agent_name = AgentName::parse(&body.agent_name)?;
     let scope = Scope::parse(body.scope.as_deref().unwrap_or_default())?;
-    let waits = |id| plane.engine.read(|approval, now| approval.is_pairing_pending(id, now));
+    let pending = plane.engine.read(|approval, now| approval.pending_pairings(now));
     let mut place = plane
         .callers
-        .pairing(guest, waits)
+        .pairing(guest, |id| pending.contains(&id))
         .ok_or_else(|| ApiError::new(ErrorCode::RateLimited).retry_after(OFFER_SECONDS))?;
     let answer = plane.engine.call(|waiter| Event::Initiate { waiter, agent_id, agent_name, scope }).await;
     match answer {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use durward_broker::approval::{Actor, AuditEntry, AuditEvent};
 use durward_broker::devices::PeerRecord;
 use durward_protocol::device::wire::{Delivered, DeviceCallAnswer};
-use durward_protocol::device::{DeviceId, DeviceKeys as _, sign_call, verify_answer};
+use durward_protocol::device::{DeviceId, DeviceKeys as _, EventId, sign_call, verify_answer};
 use durward_protocol::{ErrorCode, from_json_object};
 use tokio::time::Instant;
 
@@ -124,15 +124,18 @@ impl DeviceService {
 
     /// Delivers until nothing waits.
     async fn deliver_to(&self, id: DeviceId) -> Result<(), String> {
+        let mut counted_anew = false;
         loop {
-            let (call, peer, addresses) = {
+            let (call, peer, addresses, sent, issued) = {
                 let state = self.state().await.map_err(|code| code.message().to_owned())?;
                 let Some(delivery) = state.devices.delivery(id) else { return Ok(()) };
                 let Ok(peer) = state.devices.peer(id).cloned() else { return Ok(()) };
+                let sent: Vec<EventId> = delivery.events.iter().map(|event| event.id).collect();
                 let body = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
                 let from = state.devices.this().id;
                 let call = sign_call(DELIVER, from, id, body, state.keys.as_ref(), &mut os_rng());
-                (call, peer, self.addresses_of(&state, id))
+                let issued = peer.issued;
+                (call, peer, self.addresses_of(&state, id), sent, issued)
             };
             if addresses.is_empty() {
                 return Err("it was not found on the network, and no address is set".into());
@@ -154,6 +157,11 @@ impl DeviceService {
             let Some(answer) = answer else { return Err(problem) };
             let delivered: Delivered =
                 from_json_object(answer.body.as_bytes()).map_err(|error| error.to_string())?;
+            // More than was sent makes the line count anew, which a device that forgot may ask for: once, or a peer could
+            // keep this going without end.
+            if delivered.ack > issued && std::mem::replace(&mut counted_anew, true) {
+                return Err(OUT_OF_NUMBERS.into());
+            }
             let now = self.now().wall;
             let mut state = self.state().await.map_err(|code| code.message().to_owned())?;
             // What goes out next: another one than before, or it takes nothing.
@@ -165,7 +173,7 @@ impl DeviceService {
             let taken = self.change(&mut state, |devices, _| {
                 devices.acknowledged(id, delivered.ack, now)?;
                 devices.hear_full(id, delivered.full, &delivered.early);
-                Ok(((), unread(&peer, &delivered, now)))
+                Ok(((), unread(&peer, &delivered, &sent, now)))
             });
             match taken.await {
                 Ok(()) => {}
@@ -187,8 +195,13 @@ impl DeviceService {
 const OUT_OF_NUMBERS: &str = "it acknowledges what this device never sent: pair the two again";
 
 /// What the audit log says of messages that the peer could not read. It answers for no more than it was sent.
-fn unread(peer: &PeerRecord, delivered: &Delivered, now: time::OffsetDateTime) -> Vec<AuditEntry> {
-    let some = delivered.unreadable.iter().take(MAX_UNREAD);
+fn unread(
+    peer: &PeerRecord,
+    delivered: &Delivered,
+    sent: &[EventId],
+    now: time::OffsetDateTime,
+) -> Vec<AuditEntry> {
+    let some = delivered.unreadable.iter().filter(|id| sent.contains(id)).take(MAX_UNREAD);
     let entry = |id| {
         tracing::warn!(device = %peer.id, name = %peer.name, message = %id, "a peer could not read a message");
         let entry = AuditEntry::new(now, AuditEvent::DeviceMessage, Actor::System);

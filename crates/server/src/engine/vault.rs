@@ -106,6 +106,15 @@ impl VaultService {
         self.kept().take().is_some()
     }
 
+    /// Locks what was found to be out of date, and not what the owner has opened since: the password is asked for again.
+    fn lock_stale(&self, stale: &Arc<dyn OpenVault>) {
+        let mut kept = self.kept();
+        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.vault, stale)) {
+            *kept = None;
+            self.changed.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Locks if the time it was kept for is over. Whether it locked.
     pub(crate) fn lock_if_due(&self, now: Now) -> bool {
         let mut kept = self.kept();
@@ -147,8 +156,7 @@ impl VaultService {
             if vault.is_current() {
                 return read_open(vault.as_ref(), what, now);
             }
-            self.lock(); // ask for the password again
-            self.changed.store(true, Ordering::SeqCst);
+            self.lock_stale(&vault);
         }
         let vault = (self.source)().map_err(|error| failure(&error))?;
         let info = vault.describe();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body as HttpBody, HttpBody as _, to_bytes};
+use axum::body::{Body as HttpBody, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -112,7 +112,9 @@ where
         return next.run(request).await;
     }
     match taken_apart(request, state.as_ref()).await {
-        Ok((parts, bytes)) => next.run(Request::from_parts(parts, HttpBody::from(bytes.to_vec()))).await,
+        Ok((parts, bytes)) => {
+            next.run(Request::from_parts(parts, HttpBody::from(Bytes::from_owner(bytes)))).await
+        }
         Err(error) => error.into_response(),
     }
 }

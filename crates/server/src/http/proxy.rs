@@ -1,6 +1,6 @@
 //! Whose address counts when calls come through a reverse proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::HeaderMap;
@@ -57,13 +57,19 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Netwo
     let mut nearest = peer;
     let forwarded = headers.get_all("x-forwarded-for").iter().rev();
     for entry in forwarded.flat_map(|value| value.to_str().unwrap_or_default().rsplit(',')) {
-        match entry.trim().parse::<IpAddr>() {
-            Ok(address) if is_trusted(address) => nearest = address,
-            Ok(address) => return address,
-            Err(_) => return nearest,
+        match address_in(entry.trim()) {
+            Some(address) if is_trusted(address) => nearest = address,
+            Some(address) => return address,
+            None => return nearest,
         }
     }
     nearest
+}
+
+/// An address as proxies write it: alone, in brackets, or with the port it came from.
+fn address_in(entry: &str) -> Option<IpAddr> {
+    let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    entry.parse().ok().or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip())).or_else(bare)
 }
 
 #[cfg(test)]
@@ -87,6 +93,9 @@ mod tests {
         assert_eq!(seen("::ffff:127.0.0.1", &["203.0.113.9"]), "203.0.113.9");
         assert_eq!(seen("127.0.0.1", &[]), "127.0.0.1");
         assert_eq!(seen("127.0.0.1", &["nonsense"]), "127.0.0.1");
+        assert_eq!(seen("127.0.0.1", &["203.0.113.9:50123"]), "203.0.113.9");
+        assert_eq!(seen("127.0.0.1", &["[2001:db8::1]:50123"]), "2001:db8::1");
+        assert_eq!(seen("127.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use durward_protocol::{ErrorCode, Scope, Verdict};
 use time::Duration;
 
-use super::super::{Answer, AuditEvent, Event, GrantSpec, Notice, Settings};
-use super::World;
+use super::super::{Actor, Answer, AuditEvent, Event, GrantSpec, Notice, Settings, VaultFailure};
 use super::agent::ask;
+use super::{Vault, World};
 
 #[test]
 fn a_flood_of_refusals_is_a_few_lines() {
@@ -17,8 +17,17 @@ fn a_flood_of_refusals_is_a_few_lines() {
     }
     assert_eq!(world.store.count(AuditEvent::Refused), 60);
     world.pass(Duration::minutes(1));
+    for _ in 0..70 {
+        world.send(agent.session, "AQAA".into());
+    }
+    world.handle(Event::Stopping);
     let log = world.store.log();
-    let summary = log.last().unwrap();
+    assert_eq!(
+        log.last().unwrap().detail.as_deref(),
+        Some("10 more refusals within a minute"),
+        "at a stop too"
+    );
+    let summary = &log[log.len() - 62];
     assert_eq!(summary.detail.as_deref(), Some("940 more refusals within a minute"));
     assert_eq!(summary.at, world.now.wall);
 }
@@ -149,11 +158,18 @@ fn a_flood_of_pairings_without_a_code_is_a_few_lines() {
         world.store.count(AuditEvent::PairingWaiting) + world.store.count(AuditEvent::PairingFailed)
     };
     assert_eq!(records(&world), 60);
+    // What the owner does is never only counted.
+    let flood = world.display("flood", &Scope::none());
+    world.exchange(&flood);
+    let waiter = world.waiter();
+    world.handle(Event::RefusePairing { waiter, number: None });
+    let refused = world.store.log().pop().unwrap();
+    assert_eq!((refused.event, refused.actor), (AuditEvent::PairingFailed, Actor::Owner));
     world.pass(Duration::minutes(1));
     let summary = world.store.log().pop().unwrap();
     assert_eq!(
         summary.detail.as_deref(),
-        Some("940 more records of pairings without a code within a minute")
+        Some("941 more records of pairings without a code within a minute")
     );
     let honest = world.pair("honest");
     assert_eq!(world.store.count(AuditEvent::PairingConfirmed), 1, "{:?}", honest.session);
@@ -171,9 +187,18 @@ fn an_agent_that_tells_tales_of_the_log_does_not_fill_it() {
         }
     }
     assert!(world.waits(held));
-    assert_eq!(world.store.count(AuditEvent::HeadsDiffer), 10);
+    assert_eq!(world.store.count(AuditEvent::HeadsDiffer), 11, "the first, and ten a minute");
     let told = world.notices.iter().filter(|notice| matches!(notice, Notice::HeadsDiffer { .. })).count();
-    assert_eq!(told, 10, "nor the owner's screen");
+    assert_eq!(told, 11, "nor the owner's screen");
+    // Another agent's first word is told all the same.
+    let honest = world.pair("honest");
+    world.ask(&honest, &ask(1, "example.com").heads((1, 1), None));
+    world.ask(&honest, &ask(1, "example.com").heads((1, 2), None));
+    let last = world.notices.iter().rfind(|notice| matches!(notice, Notice::HeadsDiffer { .. })).unwrap();
+    assert!(
+        matches!(last, Notice::HeadsDiffer { agent_id, .. } if agent_id.as_str() == "honest"),
+        "{last:?}"
+    );
     world.pass(Duration::minutes(1));
     let log = world.store.log();
     let summary = log.iter().rfind(|entry| entry.event == AuditEvent::HeadsDiffer).unwrap();
@@ -219,4 +244,24 @@ fn what_is_over_keeps_no_reason_on_disk() {
     world.restart();
     let again = world.ask(&agent, &ask(1, "example.com").reason(&long));
     assert_eq!(world.verdict(&agent, again).status, Verdict::Cancelled, "it is known by its digest");
+}
+
+/// A grant spares the owner only while the vault is open.
+#[test]
+fn a_grant_is_no_way_to_ask_without_end() {
+    let mut world = World::with(Settings { max_asks_in_a_row: 5, ..Settings::default() });
+    let agent = world.pair("a");
+    world.grant(&agent, "example.com", GrantSpec::Session);
+    world.pass(Duration::minutes(1));
+    world.vault = Vault::Fails(VaultFailure::Locked);
+    for id in 1..=5 {
+        let held = world.ask(&agent, &ask(id, "example.com"));
+        assert!(world.waits(held), "the owner is asked for the vault's password");
+        world.cancel(&agent, id);
+    }
+    let sixth = world.ask(&agent, &ask(6, "example.com"));
+    assert_eq!(world.code(sixth), ErrorCode::RateLimited);
+    world.pass(Duration::seconds(1));
+    let later = world.ask(&agent, &ask(7, "example.com"));
+    assert!(world.waits(later));
 }
