@@ -225,7 +225,7 @@ fn the_owner_sees_devices_and_lockouts() {
     assert_eq!((&list["accounts"][0]["failures"], &list["accounts"][0]["locked"]), (&json!(0), &json!([])));
 }
 
-/// A second `key get` into the same file ends the first key; another file is another device.
+/// A second `key get` into the same file ends the first key, under whatever name; another file is another device.
 #[test]
 fn a_second_key_takes_the_place_of_the_first() {
     let env = TestEnvironment::new();
@@ -240,8 +240,10 @@ fn a_second_key_takes_the_place_of_the_first() {
         assert_eq!(got.code, 0, "{got:?}");
         std::fs::read_to_string(got.json()["file"].as_str().unwrap()).unwrap()
     };
-    let (first, second) = (get(&[]), get(&[]));
-    assert_eq!(server.get("/auth/verify", Some(&first)).status, 401);
+    let (first, renamed, second) = (get(&[]), get(&["--name", "Ada's new laptop"]), get(&[]));
+    for key in [&first, &renamed] {
+        assert_eq!(server.get("/auth/verify", Some(key)).status, 401);
+    }
     assert_eq!(server.get("/auth/verify", Some(&second)).status, 200);
     let other = env.home().join("other.key").display().to_string();
     let third = get(&["--output", &other]);
@@ -276,6 +278,12 @@ fn a_device_manages_keys_with_its_own() {
     assert_eq!(server.get("/auth/verify", ring.body["api_key"].as_str()).status, 401);
     let again = key(&["revoke", lost, "--json"]);
     assert_eq!((again.code, again.json()["error"]["code"].as_str()), (4, Some("unknown_device")));
+    let again = key(&["revoke", lost]);
+    assert!(again.stderr.contains("durward key list") && !again.stderr.contains("GET"), "{again:?}");
+    for refused in [key(&["revoke", "ring"]), env.run(&["account", "revoke", "alan", "ring"])] {
+        assert_eq!(refused.code, 64, "{refused:?}");
+        assert!(refused.stderr.contains("looks like dev_ring_oura_20260110"), "{refused:?}");
+    }
     let old = std::fs::read_to_string(file).unwrap();
     let rotated = key(&["rotate", "--grace-seconds", "0", "--json"]);
     let new = std::fs::read_to_string(file).unwrap();
