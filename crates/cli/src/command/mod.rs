@@ -165,10 +165,10 @@ mod tests {
     fn help_has_an_example_of_every_command() {
         let mut found = Vec::new();
         all(&Cli::command(), "durward", &mut found);
-        for (name, help) in found {
-            // By the command's own name, or its value in another's command line.
-            let has = help.contains("Example") && help.contains("durward");
-            assert!(has, "{name}: no example");
-        }
+        // By the command's own name, or its value in another's command line.
+        let has = |help: &str| help.contains("Example") && help.contains("durward");
+        // The whole program's help is the list of its commands.
+        let without = found.iter().skip(1).filter(|(_, help)| !has(help)).map(|(name, _)| name);
+        assert_eq!(without.collect::<Vec<_>>(), Vec::<&String>::new(), "no example");
     }
 }

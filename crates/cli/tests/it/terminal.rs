@@ -170,10 +170,9 @@ fn a_signal_at_the_password_of_the_plain_prompts_gives_the_terminal_back() {
         shell.exp_string("Release it?").unwrap();
         shell.send_line("y").unwrap();
         shell.exp_string("Vault password: ").unwrap();
-        shell.send("half a password").unwrap();
         let pid = std::fs::read_to_string(home.path("pid")).unwrap().trim().parse().unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
-        given_back(&mut shell, code, "half a password");
+        given_back(&mut shell, code, VAULT_PASSWORD);
     }
     assert_eq!(home.run(&["requests", "deny", "1"]).code, 0, "it waits still");
     assert_eq!(asking.finish().code, 6);
