@@ -37,6 +37,8 @@ fn up_serves_and_prompts_and_never_echoes_the_vault_password() {
     let shown = up.exp_string("Vault password: ").unwrap();
     assert!(shown.contains("Wrong vault password. The request keeps waiting."), "{shown:?}");
     assert!(!shown.contains("a wrong one"), "the echo is off: {shown:?}");
+    // A hangup has the server read the policy, and nothing else.
+    up.process_mut().signal(nix::sys::signal::Signal::SIGHUP).unwrap();
     up.send_line(VAULT_PASSWORD).unwrap();
     let shown = up.exp_string("Released: username, password.").unwrap();
     assert!(!shown.contains(VAULT_PASSWORD), "the echo is off: {shown:?}");

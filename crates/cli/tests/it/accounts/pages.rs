@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use durward_testkit::approver::Reply;
 use serde_json::json;
 
 use super::serving::{PHRASE, Serving, WRONG, account, call, device};
@@ -290,6 +291,23 @@ fn a_device_manages_keys_with_its_own() {
     assert!(rotated.code == 0 && new != old && !rotated.stdout.contains(&new), "{rotated:?}");
     assert_eq!(key(&["whoami", "--user", "alan"]).code, 0, "the new key lies where the old one did");
     assert_eq!(server.get("/auth/verify", Some(&old)).status, 401);
+}
+
+/// A server may answer what it likes: nothing of it reaches a terminal as it is.
+#[test]
+fn a_server_that_deceives_is_shown_harmless() {
+    let env = TestEnvironment::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let body = json!({ "devices": [{ "name": "Ring\u{202e}" }] }).to_string().into_bytes();
+    let serving = durward_testkit::http::serve(move |_| Some(Reply { status: 200, body: body.clone() }));
+    let served = runtime.block_on(serving).unwrap();
+    let file = env.file("some.key", "a-key");
+    for more in [&[][..], &["--json"]] {
+        let listed =
+            env.run(&[&["key", "list", "--server", &served.url(), "--key-file", &file], more].concat());
+        assert_eq!(listed.code, 0, "{listed:?}");
+        assert!(listed.stdout.contains("Ring\\u") && !listed.stdout.contains('\u{202e}'), "{listed:?}");
+    }
 }
 
 /// Wrong phrases say how many are left, over OPAQUE too, and a lock how long it lasts.
