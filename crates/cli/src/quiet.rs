@@ -7,7 +7,8 @@
 //! signal.
 
 use std::fs::{File, OpenOptions};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
@@ -20,8 +21,8 @@ const BY_SIGNAL: i32 = 128;
 /// The terminal and how it was, while its echo is off.
 static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
 static WATCH: Once = Once::new();
-/// Whether signals are somebody else's business now.
-static HANDED_OVER: AtomicBool = AtomicBool::new(false);
+/// The signals that are somebody else's business now, a bit for each number.
+static LEFT: AtomicU32 = AtomicU32::new(0);
 
 struct Taken {
     terminal: File,
@@ -31,7 +32,9 @@ struct Taken {
 impl Taken {
     /// `None` where there is no terminal: then nothing is echoed either.
     fn take() -> Option<Self> {
-        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+        let of_the_session = || OpenOptions::new().read(true).write(true).open("/dev/tty");
+        let stdin = |_| std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
+        let terminal = of_the_session().or_else(stdin).ok()?;
         let before = tcgetattr(&terminal).ok()?;
         let mut quiet = before.clone();
         quiet.local_flags.remove(LocalFlags::ECHO);
@@ -47,7 +50,7 @@ impl Taken {
 }
 
 /// Switches the echo off; it stays off until [`end`].
-fn begin() {
+pub(crate) fn begin() {
     WATCH.call_once(watch);
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if taken.is_none() {
@@ -92,8 +95,17 @@ pub(crate) fn in_sight<T>(ask: impl FnOnce() -> T) -> T {
 
 /// The terminal and its signals go to somebody else, for good.
 pub(crate) fn hand_over() {
-    HANDED_OVER.store(true, Ordering::SeqCst);
+    LEFT.store(u32::MAX, Ordering::SeqCst);
     end();
+}
+
+/// Who calls this listens for this signal, for good, and calls [`end`] itself.
+pub(crate) fn leave(signal: SignalKind) {
+    LEFT.fetch_or(bit(signal.as_raw_value()), Ordering::SeqCst);
+}
+
+fn bit(signal: i32) -> u32 {
+    u32::try_from(signal).ok().and_then(|number| 1_u32.checked_shl(number)).unwrap_or_default()
 }
 
 /// Gives the terminal back on a panic and on signals, which end the program as they would have done.
@@ -134,7 +146,7 @@ async fn signals(listening: &std::sync::mpsc::Sender<()>) {
             _ = quit.recv() => SignalKind::quit(),
         }
         .as_raw_value();
-        if !HANDED_OVER.load(Ordering::SeqCst) {
+        if LEFT.load(Ordering::SeqCst) & bit(number) == 0 {
             end();
             std::process::exit(BY_SIGNAL + number);
         }

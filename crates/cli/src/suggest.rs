@@ -82,6 +82,9 @@ pub(crate) fn help_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
     let mut arguments: Vec<OsString> = arguments.collect();
     if arguments.get(1).is_some_and(|word| word == "help") {
         arguments.remove(1);
+        // What stands behind dashes is another program's command line.
+        let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+        arguments.truncate(own);
         arguments.push("--help".into());
     }
     arguments
@@ -123,6 +126,7 @@ mod tests {
         let help = |words: &[&str]| help_last(words.iter().map(OsString::from));
         assert_eq!(help(&["durward", "help", "vault", "add"]), ["durward", "vault", "add", "--help"]);
         assert_eq!(help(&["durward", "help"]), ["durward", "--help"]);
+        assert_eq!(help(&["durward", "help", "run", "--", "true"]), ["durward", "run", "--help"]);
         assert_eq!(help(&["durward", "vault", "help"]), ["durward", "vault", "help"]);
         assert_eq!(of(&["durward", "vault", "get"]), None);
         assert_eq!(of(&["durward", "status", "--nonsense"]), None);

@@ -11,6 +11,7 @@ use durward_store::{Durability, Store};
 use time::OffsetDateTime;
 
 use super::owner::{OutputArgs, print, print_verdict};
+use super::serve::start_error;
 use crate::control::{Control, Failure, SecretBody};
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::paths::Paths;
@@ -173,9 +174,8 @@ impl Log {
             return Err(CliError::new(Exit::NotFound, "no_log", "there is no audit log yet")
                 .hint("it begins when the approver is started with `durward up`"));
         }
-        let other = |error: durward_server::Error| CliError::new(Exit::Other, "store", error.to_string());
-        let home = Home::open(paths.data()).map_err(other)?;
-        let lock = home.lock().map_err(other)?;
+        let home = Home::open(paths.data()).map_err(start_error)?;
+        let lock = home.lock().map_err(start_error)?;
         let store = Store::open_sqlite(&home.database(), Durability::Normal).await.map_err(store_error)?;
         Ok(Self::Stopped { store, _lock: lock })
     }

@@ -98,7 +98,7 @@ fn get(args: &GetArgs) -> CommandResult {
     };
     let fingerprint = match &args.fingerprint {
         Some(given) => given.clone(),
-        None => identity::fingerprint(&key_folder()?, &name, &output)?,
+        None => identity::fingerprint(&key_folder()?, &output)?,
     };
     let device = Device { kind: args.kind, name, fingerprint: Some(fingerprint) };
     let phrase = prompt::password("Passphrase: ", &args.passphrase)?;

@@ -12,7 +12,8 @@ use crate::approver;
 use crate::control::{Failure, SecretBody};
 use crate::duration::parse_seconds;
 use crate::exit::{CliError, CommandResult, Exit};
-use crate::terminal::{self, harmless};
+use crate::prompt;
+use crate::terminal::harmless;
 
 /// Pairings that wait; type a code, refuse, close or open.
 #[derive(Debug, Args)]
@@ -168,22 +169,13 @@ impl EnterArgs {
 
 /// The code is a secret for as long as it is good: never an argument.
 fn read_code(enter: &EnterArgs) -> Result<TypedCode, CliError> {
-    let mut line = zeroize::Zeroizing::new(String::new());
-    if !enter.code_stdin {
-        if !terminal::interactive() {
-            return Err(CliError::new(
-                Exit::Usage,
-                "no_terminal",
-                "there is no terminal to type the code on",
-            )
-            .hint("pipe it in with --code-stdin"));
-        }
-        terminal::ask("Code from the agent's screen: ");
-    }
-    std::io::stdin()
-        .read_line(&mut line)
-        .map_err(|error| anyhow::anyhow!("cannot read the code: {error}"))?;
-    line.parse().map_err(|error: durward_protocol::Error| {
+    let line = if enter.code_stdin {
+        prompt::stdin_line("the code")?
+    } else {
+        prompt::need_terminal("a code", "--code-stdin")?;
+        SecretString::new(prompt::line("Code from the agent's screen: ")?)
+    };
+    line.expose_secret().parse().map_err(|error: durward_protocol::Error| {
         CliError::new(Exit::Usage, error.code().as_str(), error.to_string())
     })
 }

@@ -153,20 +153,15 @@ pub(crate) fn approve(args: ApproveArgs) -> CommandResult {
     let paths = Paths::discover()?;
     let control = Control::at(paths.control_socket());
     let options = options(&paths, &args, false)?;
-    runtime()?.block_on(async move {
-        tokio::select! {
-            result = approver::run(&control, &options) => result,
-            // The echo comes on again. The full screen does it by itself.
-            () = terminated(), if !options.full_screen() => Ok(ExitCode::SUCCESS),
-        }
-    })
+    runtime()?.block_on(approver::run(&control, &options))
 }
 
 pub(crate) fn down(args: DownArgs) -> CommandResult {
-    let home = Home::open(Paths::discover()?.data()).map_err(start_error)?;
     with_control(args.output, |control| async move {
         let done: durward_server::control::api::Done =
             control.post("/shutdown", SecretBody::default()).await?;
+        // Only now: opening makes the folder where there is none.
+        let home = Home::open(Paths::discover()?.data()).map_err(start_error)?;
         let stopped = tokio::time::timeout(STOP_WITHIN, until_free(&home)).await.is_ok();
         print(args.output, &done, |_| {
             if stopped { "The approver has stopped." } else { "The approver is stopping." }.into()
@@ -199,7 +194,7 @@ async fn start(paths: &Paths, listen: &ListenArgs) -> Result<Running, CliError> 
     })
 }
 
-fn start_error(error: durward_server::Error) -> CliError {
+pub(crate) fn start_error(error: durward_server::Error) -> CliError {
     let (exit, code) = match &error {
         durward_server::Error::InUse { .. } => (Exit::Other, "in_use"),
         durward_server::Error::PortTaken { .. } => (Exit::CannotConnect, "port_taken"),

@@ -17,6 +17,7 @@ use crate::terminal;
 
 /// Password-authenticated key exchange for local applications.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  durward spake serve --port 5000")]
 pub(crate) struct SpakeArgs {
     #[command(subcommand)]
     verb: Verb,

@@ -16,7 +16,6 @@ async fn waiting(bench: &Bench) -> Child {
     let mut child = bench.command(&ASK).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    // It says so only after the request has been sent.
     lines.read_line(&mut line).await.unwrap();
     assert!(line.contains("waiting for the owner's decision on example.com"), "{line}");
     child.stderr = Some(lines.into_inner());
@@ -46,15 +45,42 @@ async fn ctrl_c_and_sigterm_take_the_request_back() {
     let bench = Bench::paired().await;
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let child = waiting(&bench).await;
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
-        kill(pid, signal).unwrap();
-        let finished = finish(child, String::new()).await;
-        assert_eq!(finished.code, 130, "{finished:?}");
-        bench.approver().owner = Owner::Approves;
-        let listed = bench.run(&["agent", "requests", "list"]).await;
-        assert_eq!(listed.stdout, "");
-        assert_eq!(bench.approver().releases.len(), 1, "only the first pairing's");
+        kill(pid(&child), signal).unwrap();
+        is_taken_back(&bench, child).await;
     }
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn they_do_so_from_the_moment_on_that_the_approver_has_it() {
+    use nix::sys::signal::{Signal, kill};
+    let bench = Bench::paired().await;
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        bench.approver().owner = Owner::IsSilent;
+        let before = bench.approver().prompts.len();
+        let child = bench.command(&ASK).spawn().unwrap();
+        while bench.approver().prompts.len() == before {
+            tokio::task::yield_now().await;
+        }
+        kill(pid(&child), signal).unwrap();
+        is_taken_back(&bench, child).await;
+    }
+}
+
+#[cfg(unix)]
+fn pid(child: &Child) -> nix::unistd::Pid {
+    nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap())
+}
+
+#[cfg(unix)]
+async fn is_taken_back(bench: &Bench, child: Child) {
+    let finished = finish(child, String::new()).await;
+    assert_eq!(finished.code, 130, "{finished:?}");
+    assert!(!finished.stderr.contains("could not tell the approver"), "{finished:?}");
+    bench.approver().owner = Owner::Approves;
+    let listed = bench.run(&["agent", "requests", "list"]).await;
+    assert_eq!(listed.stdout, "");
+    assert_eq!(bench.approver().releases.len(), 1, "only the first pairing's");
 }
 
 #[tokio::test]

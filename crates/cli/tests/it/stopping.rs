@@ -66,3 +66,14 @@ fn a_waiting_agent_outlives_a_restart() {
     assert_eq!(got.code, 0, "{got:?}");
     assert!(got.stdout.contains(PASSWORD), "{got:?}");
 }
+
+#[test]
+fn what_does_not_run_is_not_stopped_and_leaves_no_folder() {
+    let home = Home::empty();
+    let never = home.path("never");
+    let mut down = home.command(&["down", "--json"]);
+    let down = Home::start_with(down.env("DURWARD_HOME", &never)).finish();
+    assert_eq!(down.code, 2, "{down:?}");
+    assert_eq!(down.json()["success"], false, "{down:?}");
+    assert!(!never.exists());
+}

@@ -37,6 +37,8 @@ fn up_serves_and_prompts_and_never_echoes_the_vault_password() {
     let shown = up.exp_string("Vault password: ").unwrap();
     assert!(shown.contains("Wrong vault password. The request keeps waiting."), "{shown:?}");
     assert!(!shown.contains("a wrong one"), "the echo is off: {shown:?}");
+    // A hangup has the server read the policy, and nothing else.
+    up.process_mut().signal(nix::sys::signal::Signal::SIGHUP).unwrap();
     up.send_line(VAULT_PASSWORD).unwrap();
     let shown = up.exp_string("Released: username, password.").unwrap();
     assert!(!shown.contains(VAULT_PASSWORD), "the echo is off: {shown:?}");
@@ -148,6 +150,48 @@ fn a_signal_while_the_vault_is_opened_gives_the_terminal_back() {
     shell.send_control('c').unwrap();
     given_back(&mut shell, "code 130", "typed-ahead");
     daemon.process.signal(SIGCONT);
+}
+
+#[test]
+fn a_signal_at_the_password_of_the_plain_prompts_gives_the_terminal_back() {
+    use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    let (home, agent) = (Home::with_vault(), Home::empty());
+    let daemon = home.serve();
+    let ask = ["request", "example.com", "--reason", "Book it", "--approver", &daemon.url()];
+    let asking = agent.start(&ask);
+    let code = asking.code();
+    home.wait_json(&["pairing"], |list| list["pairings"].get(0).cloned());
+    assert_eq!(home.enter(&code).code, 0);
+    home.wait_requests(1);
+    let ends = [(SIGQUIT, "code 131"), (SIGHUP, "code 129"), (SIGINT, "code 130"), (SIGTERM, "code 130")];
+    for (signal, code) in ends {
+        // The program keeps the number of the shell that it takes the place of.
+        let line =
+            format!(r#"sh -c 'echo "$$" > "$DURWARD_HOME/pid"; exec "$DURWARD" approve --plain'; {AFTER}"#);
+        let mut shell = in_a_shell(&home, &line);
+        shell.exp_string("Release it?").unwrap();
+        shell.send_line("y").unwrap();
+        shell.exp_string("Vault password: ").unwrap();
+        let pid = std::fs::read_to_string(home.path("pid")).unwrap().trim().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+        given_back(&mut shell, code, VAULT_PASSWORD);
+    }
+    assert_eq!(home.run(&["requests", "deny", "1"]).code, 0, "it waits still");
+    assert_eq!(asking.finish().code, 6);
+}
+
+#[test]
+fn what_pairing_asks_is_no_result() {
+    let home = Home::with_vault();
+    let _daemon = home.serve();
+    let mut shell =
+        in_a_shell(&home, r#""$DURWARD" pairing enter --json > "$DURWARD_HOME/out"; echo "code $?""#);
+    shell.exp_string("Code from the agent's screen: ").unwrap();
+    shell.send_control('d').unwrap();
+    shell.exp_string("code 12").unwrap();
+    let out = std::fs::read_to_string(home.path("out")).unwrap();
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["error"]["code"], "cancelled");
 }
 
 #[test]

@@ -12,11 +12,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use durward_protocol::SecretString;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{FlushArg, LocalFlags, SetArg, tcflush, tcgetattr, tcsetattr};
+use nix::sys::termios::{FlushArg, tcflush};
 use tokio::sync::Notify;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::exit::{CliError, Exit};
+use crate::quiet;
 
 /// Longest line taken.
 const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -110,16 +111,12 @@ impl Lines {
         if !self.terminal || hide == self.hidden {
             return;
         }
-        let stdin = std::io::stdin();
-        if !hide {
-            let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
+        if hide {
+            quiet::begin();
+        } else {
+            quiet::end();
         }
-        if let Ok(mut settings) = tcgetattr(&stdin) {
-            settings.local_flags.set(LocalFlags::ECHO, !hide);
-            if tcsetattr(&stdin, SetArg::TCSANOW, &settings).is_ok() {
-                self.hidden = hide;
-            }
-        }
+        self.hidden = hide;
     }
 }
 

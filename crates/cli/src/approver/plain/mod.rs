@@ -12,13 +12,14 @@ mod view;
 use std::process::ExitCode;
 
 use durward_server::control::api;
+use tokio::signal::unix::SignalKind;
 
 use super::event::{Action, Event};
 use super::{Options, call, spinner, words};
 use crate::control::{Control, Events};
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::interrupt::Interrupt;
-use crate::terminal;
+use crate::{quiet, terminal};
 
 use input::Lines;
 use state::{Asked, State};
@@ -33,6 +34,7 @@ pub(super) async fn run(control: &Control, options: &Options) -> CommandResult {
     }
     let mut events = control.events().await?;
     let mut interrupt = Interrupt::listen();
+    leave_signals(options);
     let mut lines = Lines::start()?;
     let mut state = State::new(options.keep_unlocked_seconds);
     let mut queue = vec![Event::Resync];
@@ -68,6 +70,15 @@ pub(super) async fn run(control: &Control, options: &Options) -> CommandResult {
             open = None;
         }
         queue.push(event);
+    }
+}
+
+/// What is listened for here, and by a server in this process: a hangup has it read the policy.
+fn leave_signals(options: &Options) {
+    quiet::leave(SignalKind::interrupt());
+    quiet::leave(SignalKind::terminate());
+    if options.owns_server {
+        quiet::leave(SignalKind::hangup());
     }
 }
 

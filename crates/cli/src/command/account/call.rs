@@ -4,6 +4,7 @@ use durward_protocol::{ErrorCode, SecretString};
 use durward_server::Home;
 use durward_server::auth::owner::{AccountCommand, AccountReply, Owner, OwnerError};
 
+use crate::command::serve::start_error;
 use crate::control::{Control, Failure, SecretBody};
 use crate::exit::{CliError, Exit};
 use crate::paths::Paths;
@@ -30,11 +31,11 @@ async fn without_server(
     body: &SecretBody,
     database: Option<&SecretString>,
 ) -> Result<AccountReply, CliError> {
-    let failed = |error: durward_server::Error| CliError::new(Exit::Other, "store", error.to_string());
     let command: AccountCommand = serde_json::from_slice(&body.bytes())
         .map_err(|_| CliError::new(Exit::Usage, "invalid_request", "the command is not understood"))?;
-    let home = Home::open(paths.data()).map_err(failed)?;
-    let owner = Owner::open(&home, database, Some(rest_key::of_approver(paths)?)).await.map_err(failed)?;
+    let home = Home::open(paths.data()).map_err(start_error)?;
+    let owner =
+        Owner::open(&home, database, Some(rest_key::of_approver(paths)?)).await.map_err(start_error)?;
     let answer = owner.run(command).await;
     owner.close().await;
     answer.map_err(|error| {

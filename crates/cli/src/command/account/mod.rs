@@ -66,6 +66,7 @@ enum Verb {
         /// Whose.
         user: UserId,
         /// Its id, as `durward account devices` shows it.
+        #[arg(value_parser = device_id)]
         device: DeviceId,
     },
     /// Remove an account with its keys and recovery codes.
@@ -187,7 +188,7 @@ fn act(args: AccountArgs) -> CommandResult {
         }
         Verb::Remove { user, yes } => {
             if !prompt::confirm(&format!("Remove {user} with all keys?"), yes)? {
-                return Err(prompt::cancelled());
+                return Err(CliError::new(Exit::Cancelled, "cancelled", "nothing was removed"));
             }
             send(about("remove", &user))?;
             done(&format!("Account {user} is removed; its keys are dead."), json)
@@ -323,6 +324,11 @@ fn done(text: &str, json: bool) -> CommandResult {
 fn printed(value: &Value) -> CommandResult {
     terminal::json(value);
     Ok(Exit::success())
+}
+
+/// The server's own words for an id that cannot be one are about a call, not about a command line.
+pub(crate) fn device_id(text: &str) -> Result<DeviceId, &'static str> {
+    text.parse().map_err(|_| "a device id looks like dev_ring_oura_20260110")
 }
 
 fn end(text: &str) -> Result<OffsetDateTime, String> {

@@ -1,7 +1,5 @@
 //! Opening a profile, pairing it with a person's help, and what goes wrong in the words of the exit codes.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use durward_client::{
     Agent, ApproverUrl, Begun, Config, DENIED_BY_PAUSE, DENIED_BY_RULE, Error, Pairing, PairingAsk,
@@ -298,9 +296,4 @@ fn refused(
         None => (Exit::CannotConnect, Some("check --approver".into())),
         Some(_) => (Exit::Other, None),
     }
-}
-
-/// 0.
-pub(crate) fn success() -> ExitCode {
-    ExitCode::SUCCESS
 }

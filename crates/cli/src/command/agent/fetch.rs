@@ -23,6 +23,9 @@ const MAX_ITEM_ID_BYTES: usize = 256;
 /// How long telling the approver of a Ctrl-C may take.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
 
+/// A grant answers within this: then there is nothing to say.
+const QUICK: Duration = Duration::from_millis(150);
+
 /// Where the owner is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -228,13 +231,14 @@ pub(crate) async fn wait_for(
     request: &PendingRequest,
     wait: Wait,
 ) -> Result<Result<Approval, Error>, CliError> {
-    let mut answer = std::pin::pin!(agent.request(request, wait));
-    // A grant answers at once: then there is nothing to say.
-    let quick = tokio::time::timeout(Duration::from_millis(150), &mut answer).await;
-    if let Ok(answer) = quick {
-        return Ok(answer);
-    }
+    // Before anything is sent: an interrupt that ended the process later would leave the request at the approver.
     let mut interrupt = Interrupt::listen();
+    let mut answer = std::pin::pin!(agent.request(request, wait));
+    tokio::select! {
+        answer = &mut answer => return Ok(answer),
+        () = interrupt.typed() => return Err(take_back(agent, request).await),
+        () = tokio::time::sleep(QUICK) => {}
+    }
     let status = Status::start(&format!("waiting for the owner's decision on {}", request.domain));
     tokio::select! {
         answer = &mut answer => {
@@ -246,13 +250,18 @@ pub(crate) async fn wait_for(
         }
         () = interrupt.typed() => {
             status.end();
-            let cancelled = tokio::time::timeout(CANCEL_PATIENCE, agent.cancel(request.id)).await;
-            if !matches!(cancelled, Ok(Ok(_))) {
-                terminal::note("could not tell the approver; the request ends there by itself");
-            }
-            Err(interrupted())
+            Err(take_back(agent, request).await)
         }
     }
+}
+
+/// Tells the approver that nobody waits any more; what the command then ends with.
+async fn take_back(agent: &Agent, request: &PendingRequest) -> CliError {
+    let cancelled = tokio::time::timeout(CANCEL_PATIENCE, agent.cancel(request.id)).await;
+    if !matches!(cancelled, Ok(Ok(_))) {
+        terminal::note("could not tell the approver; the request ends there by itself");
+    }
+    interrupted()
 }
 
 /// How the owner decided, if that is what the wait ended with.

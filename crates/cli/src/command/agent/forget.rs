@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::connect::{ConnectArgs, block_on, explain, success};
+use super::connect::{ConnectArgs, block_on, explain};
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::paths::Paths;
 use crate::terminal;
@@ -62,5 +62,5 @@ fn done(json: bool, forgotten: bool) -> std::process::ExitCode {
             "This profile is not paired: there was nothing to forget."
         });
     }
-    success()
+    Exit::success()
 }

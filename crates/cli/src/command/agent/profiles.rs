@@ -4,9 +4,9 @@ use clap::Args;
 use durward_client::Agent;
 use serde_json::{Value, json};
 
-use super::connect::{ConnectArgs, block_on, explain, success};
+use super::connect::{ConnectArgs, block_on, explain};
 use crate::approver::words::scope as scope_in_words;
-use crate::exit::CommandResult;
+use crate::exit::{CommandResult, Exit};
 use crate::paths::Paths;
 use crate::terminal;
 
@@ -38,7 +38,7 @@ pub(super) fn sessions(args: &SessionsArgs) -> CommandResult {
     }
     if args.json {
         terminal::json(&json!({ "success": true, "sessions": list }));
-        return Ok(success());
+        return Ok(Exit::success());
     }
     if list.is_empty() {
         terminal::note("No profile has paired yet; `durward request` does it when it has to.");
@@ -46,7 +46,7 @@ pub(super) fn sessions(args: &SessionsArgs) -> CommandResult {
     for entry in &list {
         terminal::out(&line(entry));
     }
-    Ok(success())
+    Ok(Exit::success())
 }
 
 pub(super) fn status(args: &StatusArgs) -> CommandResult {
@@ -69,7 +69,7 @@ pub(super) fn status(args: &StatusArgs) -> CommandResult {
             }
             terminal::out(&format!("active, last used {}, ends {}", status.last_access, status.expires_at));
         }
-        Ok(success())
+        Ok(Exit::success())
     })
     .map_err(|error| error.json(json))
 }

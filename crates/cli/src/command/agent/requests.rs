@@ -8,16 +8,13 @@ use durward_protocol::RequestId;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::connect::{ConnectArgs, block_on, explain, explain_request, success};
+use super::connect::{ConnectArgs, block_on, explain, explain_request};
 use super::fetch::{WaitArgs, wait_for};
 use crate::command::request::print_credential;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::terminal;
 
-/// How long the owner has where the request does not say.
-const DEFAULT_LIFE: Duration = Duration::from_mins(10);
-
-/// How long it has at most.
+/// How long the owner has at most. Where the request does not say, the approver does, which only it knows.
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// As much of a reason as a line of the list shows, in characters.
@@ -82,11 +79,11 @@ fn list(connect: &ConnectArgs) -> CommandResult {
         let list: Vec<Value> =
             requests.iter().map(|request| as_json(request, state(&agent, request, now))).collect();
         terminal::json(&json!({ "success": true, "requests": list }));
-        return Ok(success());
+        return Ok(Exit::success());
     }
     if requests.is_empty() {
         terminal::note("Nothing is waiting.");
-        return Ok(success());
+        return Ok(Exit::success());
     }
     let rows = requests.iter().map(|request| {
         let asked = request.created_at.to_string();
@@ -94,7 +91,7 @@ fn list(connect: &ConnectArgs) -> CommandResult {
         vec![id, asked, state(&agent, request, now).to_owned(), domain, shortened(&request.reason)]
     });
     terminal::table(&["Request", "Asked", "State", "Domain", "Reason"], rows);
-    Ok(success())
+    Ok(Exit::success())
 }
 
 async fn wait_one(connect: &ConnectArgs, id: &str, wait: &WaitArgs) -> CommandResult {
@@ -115,7 +112,7 @@ async fn cancel(connect: &ConnectArgs, id: &str) -> CommandResult {
     } else {
         terminal::note(if cancelled { "Cancelled." } else { "It was not waiting any more." });
     }
-    Ok(success())
+    Ok(Exit::success())
 }
 
 fn as_json(request: &PendingRequest, state: &str) -> Value {
@@ -128,7 +125,7 @@ fn as_json(request: &PendingRequest, state: &str) -> Value {
 
 /// As far as this side knows: an answer is known only once it was waited for, and then the request is gone from here.
 fn state(agent: &Agent, request: &PendingRequest, now: OffsetDateTime) -> &'static str {
-    let life = request.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs).min(LONGEST_LIFE);
+    let life = request.expires_in.map_or(LONGEST_LIFE, Duration::from_secs).min(LONGEST_LIFE);
     if agent.session().is_none_or(|session| session.session_id != request.session_id) {
         "of an earlier session"
     } else if request.created_at.get() + life <= now {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::server::{Server, ServerArgs};
 use super::{key_folder, not_understood, runtime, unwritable};
+use crate::command::account::device_id;
 use crate::exit::{CliError, CommandResult, Exit};
 use crate::terminal;
 
@@ -45,6 +46,7 @@ pub(super) struct ListArgs {
     durward key revoke dev_phone_pixel_20260301 --user alan")]
 pub(super) struct RevokeArgs {
     /// Its id, as `durward key list` shows it.
+    #[arg(value_parser = device_id)]
     device: DeviceId,
     #[command(flatten)]
     pub(super) holder: HolderArgs,
@@ -93,12 +95,22 @@ pub(super) fn list(args: &ListArgs) -> CommandResult {
 
 pub(super) fn revoke(args: &RevokeArgs) -> CommandResult {
     let (server, _) = args.holder.open()?;
-    let answer = runtime()?.block_on(server.post("/auth/revoke", &json!({ "device_id": args.device })))?;
+    let answer = runtime()?.block_on(server.post("/auth/revoke", &json!({ "device_id": args.device })));
+    let answer = answer.map_err(for_a_person)?;
     if args.holder.json {
         return print(&answer);
     }
     terminal::note(&format!("The key of {} is dead; that device must log in again.", args.device));
     Ok(Exit::success())
+}
+
+/// The server names the call that lists devices; here there is a command for it.
+fn for_a_person(error: CliError) -> CliError {
+    if error.code != "unknown_device" {
+        return error;
+    }
+    CliError::new(error.exit, error.code, "the account has no device of that id with a live key")
+        .hint("`durward key list` shows those that have one")
 }
 
 pub(super) fn rotate(args: &RotateArgs) -> CommandResult {
@@ -183,6 +195,6 @@ fn print(answer: &Value) -> CommandResult {
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("success".into(), true.into());
     }
-    terminal::out(&answer.to_string());
+    terminal::json(&answer);
     Ok(Exit::success())
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use durward_broker::accounts::{DeviceName, Fingerprint};
+use durward_broker::accounts::Fingerprint;
 use durward_files::{create_private_dir, write_private};
 use getrandom::SysRng;
 use rand_core::{Rng as _, UnwrapErr};
@@ -15,8 +15,9 @@ use crate::exit::CliError;
 const SEED_BYTES: usize = 32;
 
 /// The fingerprint of the key that lies at `file`: the same for the same file of the same data folder, and nobody
-/// else's. Two files are two devices, so that one program's key does not end another's.
-pub(super) fn fingerprint(folder: &Path, name: &DeviceName, file: &Path) -> Result<Fingerprint, CliError> {
+/// else's. Two files are two devices, so that one program's key does not end another's. The device's name is no part
+/// of it: under another name it is the same device.
+pub(super) fn fingerprint(folder: &Path, file: &Path) -> Result<Fingerprint, CliError> {
     let seed = seed(folder)?;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let mut hash = Sha256::new();
@@ -24,9 +25,9 @@ pub(super) fn fingerprint(folder: &Path, name: &DeviceName, file: &Path) -> Resu
     hash.update(seed);
     hash.update(file.as_os_str().as_encoded_bytes());
     let tail: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    // Twenty characters of the name leave room for the tail in the device's id.
-    let head: String = name.as_str().chars().take(20).collect();
-    format!("{head}-{tail}").parse().map_err(|_| other("bad_name", "the name makes no fingerprint".into()))
+    format!("key-{tail}")
+        .parse()
+        .map_err(|_| other("bad_fingerprint", "the file makes no fingerprint".into()))
 }
 
 /// Random, made once.
@@ -54,10 +55,8 @@ mod tests {
     #[test]
     fn one_file_is_one_device() {
         let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let name: DeviceName = "Ada's laptop, the one with stickers".parse().unwrap();
-        let of = |folder: &Path, file: &str| fingerprint(folder, &name, Path::new(file)).unwrap();
+        let of = |folder: &Path, file: &str| fingerprint(folder, Path::new(file)).unwrap();
         let first = of(here.path(), "/a.key");
-        assert!(first.as_str().starts_with("Ada's laptop, the on-"), "{first}");
         assert_eq!(first, of(here.path(), "/a.key"));
         assert_ne!(first, of(here.path(), "/b.key"));
         assert_ne!(first, of(there.path(), "/a.key"));

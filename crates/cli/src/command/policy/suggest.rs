@@ -11,6 +11,9 @@ use crate::terminal::harmless;
 
 /// Suggested rules.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  durward policy suggestions\n  durward policy suggestions accept 1 --days 14"
+)]
 pub(super) struct SuggestionsArgs {
     #[command(subcommand)]
     verb: Option<Verb>,

@@ -22,6 +22,8 @@ use crate::exit::CommandResult;
 
 /// The vault: make it, fill it, look into it.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  durward vault init\n  durward vault add example.com --username ada\n  \
+    durward vault list\n  durward vault show example.com")]
 pub(crate) struct VaultArgs {
     #[command(subcommand)]
     verb: Verb,

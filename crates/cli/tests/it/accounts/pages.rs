@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use durward_testkit::approver::Reply;
 use serde_json::json;
 
 use super::serving::{PHRASE, Serving, WRONG, account, call, device};
@@ -225,7 +226,7 @@ fn the_owner_sees_devices_and_lockouts() {
     assert_eq!((&list["accounts"][0]["failures"], &list["accounts"][0]["locked"]), (&json!(0), &json!([])));
 }
 
-/// A second `key get` into the same file ends the first key; another file is another device.
+/// A second `key get` into the same file ends the first key, under whatever name; another file is another device.
 #[test]
 fn a_second_key_takes_the_place_of_the_first() {
     let env = TestEnvironment::new();
@@ -240,8 +241,10 @@ fn a_second_key_takes_the_place_of_the_first() {
         assert_eq!(got.code, 0, "{got:?}");
         std::fs::read_to_string(got.json()["file"].as_str().unwrap()).unwrap()
     };
-    let (first, second) = (get(&[]), get(&[]));
-    assert_eq!(server.get("/auth/verify", Some(&first)).status, 401);
+    let (first, renamed, second) = (get(&[]), get(&["--name", "Ada's new laptop"]), get(&[]));
+    for key in [&first, &renamed] {
+        assert_eq!(server.get("/auth/verify", Some(key)).status, 401);
+    }
     assert_eq!(server.get("/auth/verify", Some(&second)).status, 200);
     let other = env.home().join("other.key").display().to_string();
     let third = get(&["--output", &other]);
@@ -276,12 +279,35 @@ fn a_device_manages_keys_with_its_own() {
     assert_eq!(server.get("/auth/verify", ring.body["api_key"].as_str()).status, 401);
     let again = key(&["revoke", lost, "--json"]);
     assert_eq!((again.code, again.json()["error"]["code"].as_str()), (4, Some("unknown_device")));
+    let again = key(&["revoke", lost]);
+    assert!(again.stderr.contains("durward key list") && !again.stderr.contains("GET"), "{again:?}");
+    for refused in [key(&["revoke", "ring"]), env.run(&["account", "revoke", "alan", "ring"])] {
+        assert_eq!(refused.code, 64, "{refused:?}");
+        assert!(refused.stderr.contains("looks like dev_ring_oura_20260110"), "{refused:?}");
+    }
     let old = std::fs::read_to_string(file).unwrap();
     let rotated = key(&["rotate", "--grace-seconds", "0", "--json"]);
     let new = std::fs::read_to_string(file).unwrap();
     assert!(rotated.code == 0 && new != old && !rotated.stdout.contains(&new), "{rotated:?}");
     assert_eq!(key(&["whoami", "--user", "alan"]).code, 0, "the new key lies where the old one did");
     assert_eq!(server.get("/auth/verify", Some(&old)).status, 401);
+}
+
+/// A server may answer what it likes: nothing of it reaches a terminal as it is.
+#[test]
+fn a_server_that_deceives_is_shown_harmless() {
+    let env = TestEnvironment::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let body = json!({ "devices": [{ "name": "Ring\u{202e}" }] }).to_string().into_bytes();
+    let serving = durward_testkit::http::serve(move |_| Some(Reply { status: 200, body: body.clone() }));
+    let served = runtime.block_on(serving).unwrap();
+    let file = env.file("some.key", "a-key");
+    for more in [&[][..], &["--json"]] {
+        let listed =
+            env.run(&[&["key", "list", "--server", &served.url(), "--key-file", &file], more].concat());
+        assert_eq!(listed.code, 0, "{listed:?}");
+        assert!(listed.stdout.contains("Ring\\u") && !listed.stdout.contains('\u{202e}'), "{listed:?}");
+    }
 }
 
 /// Wrong phrases say how many are left, over OPAQUE too, and a lock how long it lasts.
