@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use durward_broker::approval::{Answer, Event};
+use durward_broker::approval::{Answer, Approval, Event};
 use durward_protocol::wire::{
     CancelPairingRequest, CancelPairingResponse, ConfirmRequest, ConfirmResponse, ExchangeRequest,
     InitiateRequest, InitiateResponse,
@@ -29,7 +29,7 @@ pub(super) async fn initiate(
     let agent_id = AgentId::parse(&body.agent_id)?;
     let agent_name = AgentName::parse(&body.agent_name)?;
     let scope = Scope::parse(body.scope.as_deref().unwrap_or_default())?;
-    let pending = plane.engine.read(|approval, now| approval.pending_pairings(now));
+    let pending = plane.engine.read(Approval::pending_pairings);
     let mut place = plane
         .callers
         .pairing(guest, |id| pending.contains(&id))
