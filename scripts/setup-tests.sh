@@ -18,6 +18,8 @@ need dbus-monitor dbus-bin
 need gnome-keyring-daemon gnome-keyring
 need faketime faketime
 need git git
+need curl curl
+need jq jq
 need chromium chromium
 need ip iproute2
 need psql postgresql-client
