@@ -21,9 +21,7 @@ pub(crate) async fn load(link: &mut Link<'_>, now: OffsetDateTime) -> Result<Sna
     let mut found = Snapshot::default();
     let live = select(&SESSION, "WHERE ended_at IS NULL ORDER BY created_at, id");
     link.fetch(AssertSqlSafe(live), vec![], |row| keep(&mut found.sessions, session(&row))).await?;
-    // What a session asked that is over matters only if it still waits: its end is to be written down then.
-    let known = "WHERE state = 'pending' OR session_id IN (SELECT id FROM session WHERE ended_at IS NULL)";
-    let requests = select(&REQUEST, &format!("{known} ORDER BY created_at, session_id, id"));
+    let requests = select(&REQUEST, "ORDER BY created_at, session_id, id");
     link.fetch(AssertSqlSafe(requests), vec![], |row| keep(&mut found.requests, request(&row))).await?;
     let live = select(&GRANT, "WHERE ended_at IS NULL ORDER BY created_at, id");
     link.fetch(AssertSqlSafe(live), vec![], |row| keep(&mut found.grants, grant(&row))).await?;
