@@ -114,8 +114,12 @@ impl Owner {
     pub fn play(&self, mut agent: Command) -> Result<Played> {
         let mut agent = agent.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let screen = agent.stderr.take().ok_or("no screen")?;
-        let mut approve = self.durward().arg("approve").stdin(Stdio::piped()).spawn()?;
-        let mut owner = approve.stdin.take().ok_or("no owner")?;
+        let mut approve =
+            self.durward().arg("approve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let owner = approve.stdin.take().ok_or("no owner")?;
+        let questions = approve.stdout.take().ok_or("no questions")?;
+        let (tell, typed) = std::sync::mpsc::channel();
+        std::thread::spawn(move || answer(questions, owner, &typed));
         let mut code = None;
         for line in BufReader::new(screen).lines() {
             let line = line?;
@@ -124,7 +128,7 @@ impl Owner {
                 say(
                     "4. The owner types the code, reads the request, says yes, and gives the vault password.",
                 );
-                writeln!(owner, "{found}\ny\n{VAULT_PASSWORD}")?;
+                tell.send(found.clone()).ok(); // the owner has gone: the agent says how it ended
                 code = found.split_once('-').map(|(_, code)| code.to_owned());
             }
         }
@@ -134,7 +138,7 @@ impl Owner {
             println!("    agent │ {line}");
         }
         let good = agent.wait()?.success();
-        drop(owner);
+        approve.kill()?;
         approve.wait()?;
         if good { Ok(Played { code, output }) } else { Err("the agent did not get the credential".into()) }
     }
@@ -169,6 +173,29 @@ impl Owner {
         child.stdin.take().ok_or("no input")?.write_all(input.as_bytes())?;
         let good = child.wait()?.success();
         if good { Ok(()) } else { Err(format!("durward {} failed", args.join(" ")).into()) }
+    }
+}
+
+/// Answers each question once it is asked: a line from before its question is not taken.
+fn answer(
+    questions: impl std::io::Read,
+    mut owner: impl std::io::Write,
+    code: &std::sync::mpsc::Receiver<String>,
+) {
+    for line in BufReader::new(questions).lines().map_while(std::result::Result::ok) {
+        println!("{line}");
+        let said = if line.starts_with("Type the code") {
+            code.recv().ok()
+        } else if line.starts_with("Release it?") {
+            Some("y".to_owned())
+        } else if line.contains("Vault password:") {
+            Some(VAULT_PASSWORD.to_owned())
+        } else {
+            None
+        };
+        if said.is_some_and(|said| writeln!(owner, "{said}").is_err()) {
+            return;
+        }
     }
 }
 
