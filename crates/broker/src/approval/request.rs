@@ -12,7 +12,9 @@
 use std::sync::Arc;
 
 use durward_protocol::device::{DeviceName, request_digest};
-use durward_protocol::{CredentialRequest, Domain, ErrorCode, Field, Header, RequestId, SessionId, Verdict};
+use durward_protocol::{
+    CredentialRequest, Domain, ErrorCode, Field, GrantId, Header, RequestId, SessionId, Verdict,
+};
 use rand_core::CryptoRng;
 use time::{Duration, OffsetDateTime};
 
@@ -183,13 +185,8 @@ impl Approval {
     /// Whether neither a grant nor a rule would release it unasked.
     fn asks_owner(&self, now: Now, id: SessionId, asked: &CredentialRequest) -> bool {
         let item_id = asked.item_id.as_deref();
-        match self.judge(now, id, &asked.domain, &asked.fields).verdict {
-            PolicyVerdict::Allow => false,
-            PolicyVerdict::Ask => {
-                self.find_grant(now.steady, id, &asked.domain, &asked.fields, item_id).is_none()
-            }
-            PolicyVerdict::Deny => true,
-        }
+        let grant = self.find_grant(now.steady, id, &asked.domain, &asked.fields, item_id);
+        !goes_unasked(self.judge(now, id, &asked.domain, &asked.fields).verdict, grant)
     }
 
     fn open_request<R: CryptoRng>(
@@ -233,12 +230,9 @@ impl Approval {
         self.schedule(expires_at, Deadline::Request(key));
         let audit = self.request_entry(step.now, AuditEvent::RequestReceived, Actor::Agent, key);
         let writes = vec![Write::Nonce(nonce), Write::Audit(audit)];
-        let unasked = match ruling.verdict {
-            PolicyVerdict::Allow => true,
-            PolicyVerdict::Ask => grant.is_some(),
-            PolicyVerdict::Deny => false,
-        };
-        if !unasked && let Some(session) = self.sessions.get_mut(&key.0) {
+        if !goes_unasked(ruling.verdict, grant)
+            && let Some(session) = self.sessions.get_mut(&key.0)
+        {
             session.asks(now, &self.settings);
         }
         if ruling.verdict == PolicyVerdict::Deny {
@@ -379,5 +373,14 @@ impl Approval {
             expires_at: details.expires_at,
             state,
         })
+    }
+}
+
+/// Whether a rule or a grant releases a request while the vault is open: then it costs no question.
+fn goes_unasked(verdict: PolicyVerdict, grant: Option<GrantId>) -> bool {
+    match verdict {
+        PolicyVerdict::Allow => true,
+        PolicyVerdict::Ask => grant.is_some(),
+        PolicyVerdict::Deny => false,
     }
 }
