@@ -105,7 +105,8 @@ pub struct Receipt {
     pub statement: Statement,
 }
 
-/// Names of fields as a receipt has them: sorted by their bytes, joined as [`joined_names`] does.
+/// Names of fields as a receipt has them: sorted by their bytes, joined by commas, with a backslash before a comma or a
+/// backslash within one.
 pub fn field_names(fields: &[Field]) -> String {
     let mut names: Vec<String> = fields.iter().map(ToString::to_string).collect();
     names.sort();

@@ -22,7 +22,7 @@ use super::device::{ClientAddress, UserId};
 
 /// Failures of one account over all addresses, within [`TOTAL_WINDOW`], past which strangers must wait.
 pub(crate) const TOTAL_FAILURES: u32 = 30;
-/// Window of [`TOTAL_FAILURES`], from its first failure.
+/// Window of all failures of a user, from its first failure.
 pub const TOTAL_WINDOW: Duration = Duration::HOUR;
 /// A row is forgotten when this long has passed since its last failure and since its lock ended.
 pub const MEMORY: Duration = Duration::DAY;

@@ -27,7 +27,7 @@ pub struct KnockFacts {
     pub rate: RateRow,
     /// Challenges that are kept and not expired.
     pub open_challenges: u64,
-    /// Whether an account was logged into from the caller's address, within [`SUCCESS_MEMORY`].
+    /// Whether an account was logged into from the caller's address, within [`super::super::ladder::SUCCESS_MEMORY`].
     pub known_address: bool,
 }
 
